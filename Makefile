@@ -1,0 +1,32 @@
+# `make run` and `make test` need nothing but Python 3.11+ and make; both set the environment up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RECIPE ?= recipes/fashion_mnist.yaml
+RUN ?= runs/fashion_mnist
+STAMP := $(VENV)/.installed
+
+.PHONY: setup run test test-all lint clean
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml runtime/hkd_edge_runtime/__init__.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $(STAMP)
+
+run: setup
+	$(BIN)/hkd-edge run $(RECIPE) -o $(RUN) --resume
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: setup lint
+	$(BIN)/python -m pytest -m "not slow" --durations=10
+
+test-all: setup lint
+	$(BIN)/python -m pytest --durations=10
+
+clean:
+	rm -rf $(VENV) build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,185 @@
+"""The command line: parse, call, print. Heavy packages are imported inside the commands, so that help is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hkd_edge import __version__
+from hkd_edge_runtime.errors import HkdEdgeError
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class _Commands(click.Group):
+    """A group that names the nearest command for an unknown one and lists commands in the order of the work."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from hkd_edge_runtime.errors import did_you_mean
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = did_you_mean(args[0], list(self.commands))
+            raise click.UsageError(f"{error.message}{near}", ctx) from error
+
+
+@click.group(cls=_Commands, context_settings=_CONTEXT)
+@click.version_option(__version__, "-V", "--version", prog_name="hkd-edge")
+def cli() -> None:
+    """From a labelled set of images to a verified, quantized classifier on an edge board.
+
+    \b
+    hkd-edge run fashion_mnist -o runs/fashion_mnist     the whole way
+    hkd-edge predict runs/fashion_mnist/bundle IMAGE     ask the result
+    hkd-edge doctor                                      what this machine can do
+    """
+
+
+def _stage_command(name: str, until: str, text: str) -> None:
+    """Adds the command `name`, which runs the pipeline up to and with stage `until`."""
+
+    @cli.command(name, help=text)
+    @click.argument("recipe", metavar="RECIPE|RUN")
+    @click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        help="Run directory. [default: runs/NAME of the recipe]",
+    )
+    @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipe.")
+    @click.option("--resume", is_flag=True, help="Go on with a run that is there; what is done is skipped.")
+    @click.option("--overwrite", is_flag=True, help="Delete a run that is there and start anew.")
+    def command(recipe: str, output: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool) -> None:
+        if resume and overwrite:
+            raise click.UsageError("expected --resume or --overwrite, got both.")
+        _run(recipe, output, overrides, until=until, resume=resume, overwrite=overwrite)
+
+
+def _run(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: Any) -> None:
+    from hkd_edge.recipe import load_recipe
+    from hkd_edge.run.directory import RECIPE_FILE, is_run
+
+    if is_run(Path(recipe)):
+        # A run directory in the place of a recipe means: go on with it.
+        output = output or Path(recipe)
+        how["resume"] = how["resume"] or (output == Path(recipe) and not how["overwrite"])
+        recipe = str(Path(recipe) / RECIPE_FILE)
+    loaded = load_recipe(recipe, overrides)
+    output = output or Path("runs") / loaded.name
+
+    from rich.console import Console
+
+    from hkd_edge.pipeline import run_pipeline
+    from hkd_edge.report.progress import Reporter
+
+    try:
+        with Reporter(Console(stderr=True)) as reporter:
+            run_pipeline(loaded, output, reporter, **how)
+    except KeyboardInterrupt:
+        click.echo(f"\nstopped; go on by: hkd-edge {click.get_current_context().info_name} {output}", err=True)
+        sys.exit(_INTERRUPTED)
+    summary = output / "summary.md"
+    if how["until"] in ("validate", "bundle") and summary.is_file():
+        click.echo(summary.read_text(encoding="utf-8"))
+    if how["until"] == "bundle":
+        click.echo(f"The bundle is in {output / 'bundle'}. Ask it: hkd-edge predict {output / 'bundle'} IMAGE...")
+
+
+_stage_command("run", "bundle", "Take RECIPE the whole way, from its images to a verified bundle.")
+_stage_command("data", "data", "Load and check the images and hold validation images out.")
+_stage_command("concepts", "concepts", "Check the hierarchy and measure what it tells of the classes.")
+_stage_command("teach", "teach", "Train the teachers.")
+_stage_command("distill", "distill", "Train the student; everything up to here.")
+_stage_command("export", "export", "Make the ONNX and OpenVINO files.")
+_stage_command("validate", "validate", "Check accuracy and latency of every file on its own runtime.")
+_stage_command("bundle", "bundle", "Put what was found good into a bundle for the board (the same as run).")
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--target", default="auto", show_default=True, help="auto, onnxruntime or openvino.")
+@click.option("--precision", default="auto", show_default=True, help="auto, fp32 or int8.")
+@click.option("--top", default=1, show_default=True, type=click.IntRange(1), help="How many classes to show.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each image.")
+def predict(bundle: Path, images: tuple[Path, ...], target: str, precision: str, top: int, as_json: bool) -> None:
+    """Classify IMAGES with BUNDLE, by the board's own wrapper (`python -m hkd_edge_runtime predict`)."""
+    from hkd_edge_runtime.__main__ import main as runtime_main
+
+    arguments = ["predict", str(bundle), *map(str, images), "--target", target, "--precision", precision]
+    sys.exit(runtime_main([*arguments, "--top", str(top), *(["--json"] if as_json else [])]))
+
+
+@cli.group(cls=_Commands)
+def recipes() -> None:
+    """The recipes that come with hkd-edge, and the keys that a recipe may have."""
+
+
+@recipes.command("list")
+def recipes_list() -> None:
+    """The names of the recipes that come with hkd-edge."""
+    from hkd_edge.recipe import list_recipes
+
+    for name in list_recipes():
+        click.echo(name)
+
+
+@recipes.command("show")
+@click.argument("recipe")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipe.")
+@click.option("--resolved", is_flag=True, help="With all defaults filled in.")
+def recipes_show(recipe: str, overrides: tuple[str, ...], resolved: bool) -> None:
+    """RECIPE (a name or a path) as it is written, or as it is understood."""
+    from hkd_edge.recipe import dump_recipe, find_recipe, load_recipe
+
+    loaded = load_recipe(recipe, overrides)
+    if resolved or overrides:
+        click.echo(dump_recipe(loaded), nl=False)
+    else:
+        click.echo(find_recipe(recipe).read_text(encoding="utf-8"), nl=False)
+
+
+@recipes.command("schema")
+def recipes_schema() -> None:
+    """The JSON schema of recipes, for editors that check while you type."""
+    import json
+
+    from hkd_edge.recipe import recipe_schema
+
+    click.echo(json.dumps(recipe_schema(), indent=2))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine can do: torch, devices, runtimes, data sources."""
+    from hkd_edge.doctor import examine, render
+
+    findings = examine()
+    click.echo(render(findings, as_json=as_json))
+
+
+def main() -> None:
+    """The console script: every error of ours is one message and its own exit code."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(_INTERRUPTED)
+    except HkdEdgeError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

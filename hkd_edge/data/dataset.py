@@ -1,0 +1,96 @@
+"""What a labelled set of images is, and the stratified split that holds validation images out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hkd_edge.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images uint8 (N, H, W, C) and their labels int64 (N,), indices into the classes of the data set."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: NDArray[np.int64]) -> ImageSet:
+        """The images at `indices` (M,), copied."""
+        return ImageSet(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A labelled data set as its source gives it: training images (not yet split) and test images.
+
+    `fingerprint` is a SHA-256 over the content, `source` says in words where it came from.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: ImageSet
+    test: ImageSet
+    source: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into the training images: those trained on and those held out for validation, both sorted."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+
+def stratified_split(labels: NDArray[np.int64], validation_fraction: float, seed: int) -> Split:
+    """Holds `validation_fraction` of each class out, at least one image each; the same for the same seed.
+
+    Raises:
+        DataError: if a class has fewer than two images, so that it cannot stand on both sides.
+    """
+    generator = np.random.default_rng(seed)
+    held_out = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise DataError(
+                f"expected at least 2 training images of every class, got {len(members)} of class {label}. "
+                "Add images of it or leave the class out."
+            )
+        count = min(max(1, round(len(members) * validation_fraction)), len(members) - 1)
+        held_out.append(generator.permutation(members)[:count])
+    validation = np.sort(np.concatenate(held_out))
+    train = np.setdiff1d(np.arange(len(labels)), validation)
+    return Split(train.astype(np.int64), validation.astype(np.int64))
+
+
+def pixel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of `images` (N, H, W, C), of pixels scaled to 0..1.
+
+    A channel without any variation gets a deviation of 1, so that it can be divided by.
+    """
+    counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
+    levels = np.arange(256) / 255.0
+    means = [float((count * levels).sum() / count.sum()) for count in counts]
+    variances = [
+        float((count * (levels - mean) ** 2).sum() / count.sum()) for count, mean in zip(counts, means, strict=True)
+    ]
+    return tuple(means), tuple(v**0.5 if v > 0 else 1.0 for v in variances)
+
+
+def class_balanced(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Indices (count or fewer,) with as many of each class as there are, drawn by `seed`; sorted.
+
+    Classes take turns until `count` are drawn or the images are used up.
+    """
+    generator = np.random.default_rng(seed)
+    shuffled = [generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    rounds = max((len(members) for members in shuffled), default=0)
+    turns = [members[turn] for turn in range(rounds) for members in shuffled if turn < len(members)]
+    return np.sort(np.asarray(turns[:count], dtype=np.int64))

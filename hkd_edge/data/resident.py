@@ -1,0 +1,53 @@
+"""Training, validation and test images as tensors that stay in the training device's memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hkd_edge.data.augment import Normalization, View, apply_view, draw_view
+from hkd_edge.data.dataset import Dataset, ImageSet, Split, pixel_statistics
+from hkd_edge.recipe.schema import Augment
+
+
+@dataclass(frozen=True)
+class ResidentSet:
+    """Images uint8 (N, H, W, C) and labels int64 (N,) on one device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class ResidentData:
+    """The data of one run on `device`, with its normalisation and its augmented views."""
+
+    def __init__(self, dataset: Dataset, split: Split, augment: Augment, seed: int, device: torch.device) -> None:
+        train = dataset.train.take(split.train)
+        self.train = _resident(train, device)
+        self.validation = _resident(dataset.train.take(split.validation), device)
+        self.test = _resident(dataset.test, device)
+        self.normalize = Normalization(*pixel_statistics(train.images))
+        self.device = device
+        self._augment = augment
+        self._seed = seed
+        self._views: dict[int, View] = {}
+
+    def view_batch(self, view: int, indices: Tensor) -> Tensor:
+        """Training images at `indices` (B,) under view number `view`: normalised float32 (B, C, H, W)."""
+        return self.normalize(apply_view(self.train.images, indices, self._view(view)))
+
+    def _view(self, view: int) -> View:
+        if view not in self._views:
+            height, width = self.train.images.shape[1:3]
+            drawn = draw_view(self._augment, len(self.train), (height, width), self._seed, view)
+            self._views = {view: drawn.to(self.device)}  # one at a time: an epoch stays with its view
+        return self._views[view]
+
+
+def _resident(images: ImageSet, device: torch.device) -> ResidentSet:
+    return ResidentSet(torch.from_numpy(images.images.copy()).to(device), torch.from_numpy(images.labels).to(device))

@@ -1,0 +1,99 @@
+"""Training a student from labels and from the cached answers of its teachers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hkd_edge.data.resident import ResidentData
+from hkd_edge.distill.cache import TeacherAnswers
+from hkd_edge.distill.losses import concept_loss, embedding_loss, kd_loss, relational_loss
+from hkd_edge.distill.teacher import AxisTables
+from hkd_edge.evaluate.metrics import predict_logits, top1
+from hkd_edge.models.network import Network
+from hkd_edge.recipe.schema import Distill
+from hkd_edge.train.device import autocast
+from hkd_edge_runtime.hierarchy import Hierarchy
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """The cached answers of the teachers that the recipe names."""
+
+    concept: TeacherAnswers | None
+    task: TeacherAnswers | None
+
+
+class DistillTask:
+    """The weighted sum of the recipe's losses; what weighs 0 is not computed."""
+
+    def __init__(
+        self,
+        student: Network,
+        data: ResidentData,
+        hierarchy: Hierarchy,
+        settings: Distill,
+        teachers: Teachers,
+        precision: str,
+    ) -> None:
+        self._data = data
+        self._settings = settings
+        self._teachers = teachers
+        self._precision = precision
+        self._tables = AxisTables.of(hierarchy, data.device) if hierarchy.axes else None
+        modules: dict[str, nn.Module] = {"student": student}
+        if settings.weights.embedding > 0 and teachers.concept is not None:
+            projector = nn.Linear(student.embedding_size, teachers.concept.embedding_size, bias=False)
+            modules["projector"] = projector.to(data.device)
+        self.module: nn.Module = nn.ModuleDict(modules)
+
+    def loss(self, epoch: int, indices: Tensor) -> Tensor:
+        """One of the recipe's views, in turn: the student sees the very images that the teachers answered."""
+        view = epoch % self._settings.views
+        student: Network = self.module["student"]  # type: ignore[index]
+        with autocast(self._data.device, self._precision):
+            embedding = student.embed(self._data.view_batch(view, indices))
+            logits = student.head(embedding)
+        return self._weighted(logits.float(), embedding.float(), view, indices)
+
+    def accuracies(self, module: nn.Module) -> dict[str, float]:
+        """Top-1 of the student on the validation images."""
+        student: nn.Module = module["student"]  # type: ignore[index]
+        logits = predict_logits(student, self._data.validation.images, self._data.normalize, self._precision)
+        return {"top1": top1(logits, self._data.validation.labels)}
+
+    def _weighted(self, logits: Tensor, embedding: Tensor, view: int, indices: Tensor) -> Tensor:
+        weights, temperature = self._settings.weights, self._settings.temperature
+        total = torch.zeros((), device=logits.device)
+        if weights.ce > 0:
+            labels = self._data.train.labels[indices]
+            smoothing = self._settings.training.label_smoothing
+            total = total + weights.ce * F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if self._teachers.task is not None and weights.kd > 0:
+            total = total + weights.kd * kd_loss(logits, self._teachers.task.logits(view, indices), temperature)
+        if self._teachers.concept is not None:
+            total = total + self._from_concepts(self._teachers.concept, logits, embedding, view, indices)
+        return total
+
+    def _from_concepts(
+        self, teacher: TeacherAnswers, logits: Tensor, embedding: Tensor, view: int, indices: Tensor
+    ) -> Tensor:
+        weights = self._settings.weights
+        total = torch.zeros((), device=logits.device)
+        if weights.concept > 0 and self._tables is not None:
+            total = total + weights.concept * concept_loss(
+                logits,
+                self._tables.split(teacher.logits(view, indices)),
+                self._tables.memberships,
+                self._settings.temperature,
+                divide_prior=self._settings.divide_prior,
+            )
+        if weights.embedding > 0:
+            projected = self.module["projector"](embedding)  # type: ignore[index]
+            total = total + weights.embedding * embedding_loss(projected, teacher.embeddings(view, indices))
+        if weights.relational > 0:
+            total = total + weights.relational * relational_loss(embedding, teacher.embeddings(view, indices))
+        return total

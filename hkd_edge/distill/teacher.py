@@ -1,0 +1,97 @@
+"""Training a teacher: of concepts (a head per axis) or of the classes themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hkd_edge.data.resident import ResidentData
+from hkd_edge.distill.losses import concept_label_loss
+from hkd_edge.evaluate.metrics import predict_logits, top1
+from hkd_edge.train.device import autocast
+from hkd_edge_runtime.hierarchy import Hierarchy
+
+
+@dataclass(frozen=True)
+class AxisTables:
+    """The hierarchy as tensors: per axis a membership (C, K_a) float32, the columns of its logits, and per class its
+    concept on every axis (C, axes) int64 with -1 where the axis is silent."""
+
+    memberships: tuple[Tensor, ...]
+    columns: tuple[slice, ...]
+    class_to_concepts: Tensor
+
+    @classmethod
+    def of(cls, hierarchy: Hierarchy, device: torch.device) -> AxisTables:
+        """The tables of `hierarchy` on `device`."""
+        memberships = tuple(torch.from_numpy(axis.membership()).to(device) for axis in hierarchy.axes)
+        concepts = torch.tensor([axis.class_to_concept for axis in hierarchy.axes], dtype=torch.int64)
+        return cls(memberships, hierarchy.slices(), concepts.T.contiguous().to(device))
+
+    def split(self, logits: Tensor) -> list[Tensor]:
+        """Logits (N, K) of all axes side by side as one (N, K_a) per axis."""
+        return [logits[:, columns] for columns in self.columns]
+
+
+class ConceptTeacherTask:
+    """Cross-entropy with the concept labels of every axis; never sees a class label."""
+
+    def __init__(self, network: nn.Module, data: ResidentData, hierarchy: Hierarchy, precision: str) -> None:
+        self.module = network
+        self._data = data
+        self._precision = precision
+        self._axis_names = [axis.name for axis in hierarchy.axes]
+        self._tables = AxisTables.of(hierarchy, data.device)
+        self._labels = self._tables.class_to_concepts[data.train.labels]
+
+    def loss(self, epoch: int, indices: Tensor) -> Tensor:
+        """Mean over the axes; a new view every epoch."""
+        images = self._data.view_batch(epoch, indices)
+        with autocast(self._data.device, self._precision):
+            logits = self.module(images)
+        return concept_label_loss(self._tables.split(logits.float()), self._labels[indices])
+
+    def accuracies(self, module: nn.Module) -> dict[str, float]:
+        """Concept accuracy per axis on the validation images on whose class the axis speaks."""
+        logits = predict_logits(module, self._data.validation.images, self._data.normalize, self._precision)
+        labels = self._tables.class_to_concepts[self._data.validation.labels]
+        return concept_accuracies(self._tables.split(logits), labels, self._axis_names)
+
+
+class TaskTeacherTask:
+    """Cross-entropy with the class labels: what traditional distillation learns from."""
+
+    def __init__(self, network: nn.Module, data: ResidentData, label_smoothing: float, precision: str) -> None:
+        self.module = network
+        self._data = data
+        self._label_smoothing = label_smoothing
+        self._precision = precision
+
+    def loss(self, epoch: int, indices: Tensor) -> Tensor:
+        """A new view every epoch."""
+        images = self._data.view_batch(epoch, indices)
+        with autocast(self._data.device, self._precision):
+            logits = self.module(images)
+        labels = self._data.train.labels[indices]
+        return F.cross_entropy(logits.float(), labels, label_smoothing=self._label_smoothing)
+
+    def accuracies(self, module: nn.Module) -> dict[str, float]:
+        """Top-1 on the validation images."""
+        logits = predict_logits(module, self._data.validation.images, self._data.normalize, self._precision)
+        return {"top1": top1(logits, self._data.validation.labels)}
+
+
+def concept_accuracies(logits: Sequence[Tensor], labels: Tensor, names: Sequence[str]) -> dict[str, float]:
+    """Percent right per axis: logits or masses (N, K_a) per axis, labels (N, axes) with -1 where the axis is silent.
+
+    Only images on whose class the axis speaks are counted.
+    """
+    result = {}
+    for axis, name in enumerate(names):
+        spoken = labels[:, axis] >= 0
+        result[name] = top1(logits[axis][spoken], labels[spoken, axis])
+    return result

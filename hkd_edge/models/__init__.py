@@ -1,0 +1,1 @@
+"""Networks: teachers and students are the same family in different sizes."""

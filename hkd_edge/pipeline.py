@@ -1,0 +1,61 @@
+"""The whole story: data -> concepts -> teach -> distill -> export -> validate -> bundle.
+
+Each stage writes files into the run directory and reads those of the stages before it; see `hkd_edge.run.stage` for
+when one is skipped. Start here and go down.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from hkd_edge.errors import RunDirectoryError
+from hkd_edge.recipe import Recipe
+from hkd_edge.report.progress import Reporter
+from hkd_edge.run.context import Context
+from hkd_edge.run.directory import open_run
+from hkd_edge.run.stage import Stage, Stamp, run_stage
+from hkd_edge.stages.bundle import BUNDLE
+from hkd_edge.stages.concepts import CONCEPTS
+from hkd_edge.stages.data import DATA
+from hkd_edge.stages.distill import DISTILL
+from hkd_edge.stages.export import EXPORT
+from hkd_edge.stages.teach import TEACH
+from hkd_edge.stages.validate import VALIDATE
+
+_FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+STAGES: tuple[Stage, ...] = (DATA, CONCEPTS, TEACH, DISTILL, EXPORT, VALIDATE, BUNDLE)
+
+
+def run_pipeline(
+    recipe: Recipe,
+    run: Path,
+    reporter: Reporter,
+    *,
+    until: str = BUNDLE.name,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Stamp]:
+    """Takes `recipe` through all stages up to `until` in the run directory `run`; the stamp of each by name.
+
+    Raises:
+        RunDirectoryError: if `run` is there already and neither `resume` nor `overwrite` is set, or is unusable.
+        HkdEdgeError: whatever a stage cannot do; the stages before it stay done.
+    """
+    stamps: dict[str, Stamp] = {}
+    try:
+        with open_run(run, recipe, resume=resume, overwrite=overwrite) as copied:
+            context = Context(copied, run, reporter)
+            for stage in STAGES:
+                stamps[stage.name] = run_stage(stage, context, stamps)
+                if stage.name == until:
+                    break
+    except OSError as error:
+        if error.errno not in _FULL_OR_FORBIDDEN:
+            raise
+        raise RunDirectoryError(
+            f"{run}: expected to write the run's files, got: {error}. "
+            "Free space or mend the permissions, then go on by --resume."
+        ) from error
+    return stamps

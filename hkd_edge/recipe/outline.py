@@ -1,0 +1,66 @@
+"""The recipe's JSON schema, for editors, and the same schema as what messages know about each key."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from hkd_edge.recipe.located_yaml import Keys
+from hkd_edge.recipe.schema import Recipe
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON schema of recipes, for editors that complete and check YAML."""
+    return copy.deepcopy(_schema())
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    return {"$schema": DIALECT, **Recipe.model_json_schema()}
+
+
+def node_at(keys: Keys) -> dict[str, Any]:
+    """What the schema says about the value at `keys`.
+
+    References are followed; where null is allowed the node is the other alternative with `nullable` true.
+
+    Raises:
+        KeyError: if a recipe has no such value.
+    """
+    node = _flat(_schema())
+    for key in keys:
+        node = _flat(node["items"] if isinstance(key, int) else node["properties"][key])
+    return node
+
+
+def keys_of(node: dict[str, Any]) -> tuple[str, ...]:
+    """The keys of a section; none if the node is a plain value."""
+    return tuple(node.get("properties", ()))
+
+
+@functools.cache
+def all_keys() -> tuple[str, ...]:
+    """The dotted path of every key, sections included."""
+    return tuple(_walk(_flat(_schema()), ""))
+
+
+def _walk(node: dict[str, Any], prefix: str) -> Iterator[str]:
+    for key, inner in node.get("properties", {}).items():
+        yield prefix + key
+        yield from _walk(_flat(inner), f"{prefix}{key}.")
+
+
+def _flat(node: dict[str, Any]) -> dict[str, Any]:
+    """`node` with its reference followed and `anyOf: [X, null]` turned into X with `nullable`."""
+    node = dict(node)
+    if "anyOf" in node:
+        inner = next(option for option in node.pop("anyOf") if option.get("type") != "null")
+        return _flat(inner) | node | {"nullable": True}
+    if "$ref" in node:
+        name = node.pop("$ref").removeprefix("#/$defs/")
+        return _flat(_schema()["$defs"][name]) | node
+    return node

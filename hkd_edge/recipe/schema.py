@@ -1,0 +1,234 @@
+"""What a recipe may say: every key with its type, limits, default, unit and typical values."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
+
+from hkd_edge.recipe.delivery import Bundle, Export, Validate
+from hkd_edge.recipe.rules import broken_rules
+from hkd_edge.recipe.section import REQUIRED, Section, key, path_key
+
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+# A recipe writes a list and gets a tuple, which strictness would refuse; the entries stay strict.
+Counts = Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
+CountsOrZeros = Annotated[tuple[CountOrZero, ...], Field(strict=False, min_length=1)]
+
+BROKEN_RULES = "broken_rules"  # the type of pydantic's error for them
+_MAX_SEED = 2**32 - 1  # NumPy's limit; PyTorch takes more
+
+
+class Data(Section):
+    """The images, and how the training images are split."""
+
+    dataset: Literal["fashion_mnist", "digits"] = key(REQUIRED, "Name of the data set.")
+    root: str | None = path_key(
+        None, "Folder that holds the data set's files, from the recipe's folder; null = the default folder."
+    )
+    download: bool = key(True, "Whether missing files may be downloaded.")
+    validation_fraction: float = key(
+        0.1,
+        "Share (0 to 1) of the training images held out for validation.",
+        typical="0.05 to 0.2",
+        gt=0,
+        lt=1,
+    )
+    split_seed: int = key(0, "Seed of the split into training and validation images.", ge=0, le=_MAX_SEED)
+
+
+class Concepts(Section):
+    """Which concepts the classes share."""
+
+    hierarchy: str | None = path_key(
+        None,
+        "YAML file of the hierarchy, from the recipe's folder; null = no hierarchy, so no concept teacher.",
+    )
+
+
+class Augment(Section):
+    """Random changes of each training image, the same kind in every training."""
+
+    flip: bool = key(False, "Whether half of the images are mirrored left to right.")
+    shift_px: int = key(0, "Largest shift along each side, in pixels.", typical="0 to 4", ge=0)
+    erase_fraction: float = key(
+        0.0, "Share (0 to 1) of the image's area that is erased as one box.", typical="0 to 0.25", ge=0, lt=1
+    )
+
+
+class Architecture(Section):
+    """A convolutional network: a stem, then stages that each halve height and width before their blocks."""
+
+    kind: Literal["residual", "plain"] = key("residual", "Whether blocks have a shortcut (residual) or not.")
+    stem_width: int = key(REQUIRED, "Channels of the first convolution.", typical="8 to 64", ge=1)
+    stem_stride: int = key(1, "Stride of the first convolution in pixels; 2 halves all that follows.", ge=1, le=2)
+    widths: Counts = key(REQUIRED, "Channels of each stage.", typical="8 to 256 each")
+    blocks: CountsOrZeros = key(
+        REQUIRED,
+        "Blocks of each stage behind its strided convolution, as many as widths.",
+        typical="0 to 3 each",
+    )
+
+
+class Training(Section):
+    """One training by SGD with Nesterov momentum, warmed up and then annealed."""
+
+    epochs: int = key(REQUIRED, "Passes over the training images.", typical="3 to 200", ge=1)
+    batch_size: int = key(128, "Images in each step.", typical="64 to 1024", ge=1)
+    learning_rate: float = key(0.3, "Peak learning rate.", typical="0.05 to 1", gt=0)
+    momentum: float = key(0.9, "Nesterov momentum.", typical="0.8 to 0.95", ge=0, lt=1)
+    weight_decay: float = key(5e-4, "L2 penalty on the weights.", typical="0 to 0.001", ge=0)
+    warmup_fraction: float = key(
+        0.2,
+        "Share (0 to 1) of the steps in which the learning rate rises.",
+        typical="0.05 to 0.3",
+        ge=0,
+        lt=1,
+    )
+    label_smoothing: float = key(
+        0.0, "Probability (0 to 1) moved from the label to all classes.", typical="0 to 0.1", ge=0, lt=1
+    )
+    ema_decay: float = key(
+        0.0,
+        "Decay per step of the moving average of the weights, which is kept as the result; 0 = off.",
+        typical="0 or 0.99 to 0.9999",
+        ge=0,
+        lt=1,
+    )
+
+
+class Teacher(Section):
+    """A network that the student learns from: the concept teacher, or the task teacher of traditional KD."""
+
+    architecture: Architecture = key(REQUIRED, "The teacher's network.")
+    training: Training = key(REQUIRED, "The teacher's training.")
+
+
+class Student(Section):
+    """The compact network that is shipped. Its training is `distill.training`."""
+
+    architecture: Architecture = key(REQUIRED, "The student's network.")
+
+
+class Weights(Section):
+    """Weight of each loss in the sum that the student minimises; 0 = the loss is not computed."""
+
+    ce: float = key(1.0, "Weight of the cross-entropy with the labels.", typical="0 to 1", ge=0)
+    concept: float = key(0.0, "Weight of matching the concept teacher's concepts.", typical="0 to 2", ge=0)
+    embedding: float = key(0.0, "Weight of the cosine to the concept teacher's embedding.", typical="0 to 2", ge=0)
+    relational: float = key(
+        0.0, "Weight of matching the similarities between the images of a batch.", typical="0 to 2", ge=0
+    )
+    kd: float = key(0.0, "Weight of matching the task teacher's classes (traditional KD).", typical="0 to 2", ge=0)
+
+
+class Distill(Section):
+    """The training of the student under its teachers."""
+
+    training: Training = key(REQUIRED, "The student's training.")
+    temperature: float = key(
+        4.0,
+        "Divides the logits of teacher and student in the concept and kd losses.",
+        typical="1 to 10",
+        gt=0,
+    )
+    weights: Weights = key(Weights(), "Weight of each loss.")
+    divide_prior: bool = key(
+        False, "Whether a concept's probability is divided by its number of classes before it is matched."
+    )
+    views: int = key(
+        2,
+        "Augmented views of each training image: a teacher answers each once and is then read from a cache; "
+        "1 = the same augmented images in every epoch.",
+        typical="1 to 16",
+        ge=1,
+    )
+
+
+class Recipe(Section):
+    """A whole run: data, teachers, student, distillation, files, gates."""
+
+    version: int = key(REQUIRED, "Version of the recipe format.", ge=1, le=1)
+    name: str = key(
+        REQUIRED,
+        "Name of the recipe, which the bundle gets too.",
+        expected='a name of letters, digits, "_" and "-"',
+        pattern="^[A-Za-z0-9_-]+$",
+    )
+    seed: int = key(0, "Seed of every random number but the split's.", ge=0, le=_MAX_SEED)
+    device: str = key(
+        "auto",
+        "Device that trains; auto = the first CUDA device, or else the CPU.",
+        expected='"auto", "cpu", "cuda" or "cuda:0" (with any number)',
+        pattern="^(auto|cpu|cuda(:[0-9]+)?)$",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = key(
+        "auto", "Numbers that train: auto = bf16 autocast where the device computes in it, or else fp32."
+    )
+    data: Data = key(REQUIRED, "The images.")
+    concepts: Concepts = key(Concepts(), "The hierarchy of concepts.")
+    augment: Augment = key(Augment(), "Random changes of the training images.")
+    teacher: Teacher | None = key(None, "The concept teacher; null = none.")
+    task_teacher: Teacher | None = key(None, "The task teacher of traditional KD; null = none.")
+    student: Student = key(REQUIRED, "The network that is shipped.")
+    distill: Distill = key(REQUIRED, "How the student is trained.")
+    export: Export = key(Export(), "The files that are made from the student.")
+    # pydantic keeps `validate` for itself, so the key `validate` is the attribute `validation`
+    validation: Validate = Field(Validate(), alias="validate", description="What an artefact must hold to ship.")
+    bundle: Bundle = key(Bundle(), "What is put beside the artefacts.")
+
+    _folder: Path = PrivateAttr(default_factory=Path)
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        broken = [f"recipe.{'.'.join(keys)}: {reason}" for keys, reason in broken_rules(self.model_dump())]
+        if broken:
+            raise PydanticCustomError(BROKEN_RULES, "{reasons}", {"reasons": "\n".join(broken)})
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same; the folders they were read from do not matter."""
+        return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the recipe's relative paths start from."""
+        return self._folder
+
+    @property
+    def data_root(self) -> Path | None:
+        """`data.root` from the current folder, or None."""
+        return self._from_folder(self.data.root)
+
+    @property
+    def hierarchy_path(self) -> Path | None:
+        """`concepts.hierarchy` from the current folder, or None."""
+        return self._from_folder(self.concepts.hierarchy)
+
+    def in_folder(self, folder: Path) -> Recipe:
+        """The same words, whose relative paths start from `folder`."""
+        placed = self.model_copy()
+        placed._folder = folder
+        return placed
+
+    def moved_to(self, folder: Path) -> Recipe:
+        """The same meaning in `folder`: relative paths are rewritten to name the same files from there."""
+        root, hierarchy = (
+            self._seen_from(folder, self.data.root),
+            self._seen_from(folder, self.concepts.hierarchy),
+        )
+        data = self.data.model_copy(update={"root": root})
+        concepts = self.concepts.model_copy(update={"hierarchy": hierarchy})
+        return self.model_copy(update={"data": data, "concepts": concepts}).in_folder(folder)
+
+    def _from_folder(self, path: str | None) -> Path | None:
+        return None if path is None else self._folder / Path(path).expanduser()
+
+    def _seen_from(self, folder: Path, path: str | None) -> str | None:
+        if path is None or Path(path).expanduser().is_absolute():
+            return path
+        return Path(os.path.relpath(self._folder / path, folder)).as_posix()

@@ -1,0 +1,70 @@
+"""What every stage is given: the recipe, the run directory, the device, who is told, and the data once loaded."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hkd_edge.data.dataset import Dataset, Split
+from hkd_edge.data.load import load_dataset
+from hkd_edge.recipe import Recipe
+from hkd_edge.report.progress import Reporter
+from hkd_edge_runtime.hierarchy import Hierarchy
+
+if TYPE_CHECKING:
+    import torch
+
+    from hkd_edge.data.resident import ResidentData
+
+
+class Context:
+    """One run. What costs time (the data set, the device's copy of it) is made when first asked for."""
+
+    def __init__(self, recipe: Recipe, run: Path, reporter: Reporter) -> None:
+        self.recipe = recipe
+        self.run = run
+        self.reporter = reporter
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The recipe's data set, loaded whole."""
+        data = self.recipe.data
+        return load_dataset(data.dataset, self.recipe.data_root, download=data.download)
+
+    @functools.cached_property
+    def device(self) -> torch.device:
+        """The device that trains."""
+        from hkd_edge.train.device import select_device
+
+        return select_device(self.recipe.device)
+
+    @functools.cached_property
+    def precision(self) -> str:
+        """The precision of training: fp32 or bf16."""
+        from hkd_edge.train.device import select_precision
+
+        return select_precision(self.recipe.precision, self.device)
+
+    @functools.cached_property
+    def resident(self) -> ResidentData:
+        """The data on the training device, split as the data stage has written it."""
+        from hkd_edge.data.resident import ResidentData
+
+        return ResidentData(self.dataset, self.split(), self.recipe.augment, self.recipe.seed, self.device)
+
+    def split(self) -> Split:
+        """The split that the data stage has written."""
+        with np.load(self.run / "data" / "split.npz", allow_pickle=False) as stored:
+            return Split(stored["train"], stored["validation"])
+
+    def hierarchy(self) -> Hierarchy:
+        """The hierarchy that the concepts stage has written."""
+        return Hierarchy.from_dict(self.read_json("concepts/hierarchy.json"))
+
+    def read_json(self, name: str) -> Any:
+        """What an earlier stage has written to the file `name` of the run directory."""
+        return json.loads((self.run / name).read_text(encoding="utf-8"))

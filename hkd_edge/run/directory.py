@@ -1,0 +1,139 @@
+"""The directory of one run: who may write into it, and what it holds.
+
+RUN/recipe.yaml       the resolved recipe, and RUN/hierarchy.yaml the hierarchy that it names
+RUN/stages/NAME.json  what a finished stage was made from and what it wrote
+RUN/data, concepts, teacher, student, artefacts, validation.json, summary.md, bundle   results
+RUN/checkpoints, cache                                                  what may be deleted to save space
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hkd_edge.errors import RunDirectoryError
+from hkd_edge.recipe import Recipe, dump_recipe
+from hkd_edge_runtime.files import write_atomically
+
+RECIPE_FILE = "recipe.yaml"
+HIERARCHY_FILE = "hierarchy.yaml"
+_LOCK_FILE = ".lock"
+_TORN = re.compile(r"\..+\.[0-9a-f]{12}(\..+)?")
+_OWNED = (
+    RECIPE_FILE,
+    HIERARCHY_FILE,
+    "stages",
+    "data",
+    "concepts",
+    "teacher",
+    "student",
+    "artefacts",
+    "validation.json",
+    "summary.md",
+    "bundle",
+    "checkpoints",
+    "cache",
+)
+
+
+@contextmanager
+def open_run(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> Iterator[Recipe]:
+    """Holds the run directory `path` against other processes; gives `recipe` as it now stands in there.
+
+    The recipe and its hierarchy are copied, so that the run can be gone on with when the originals are gone.
+
+    Raises:
+        RunDirectoryError: if it exists and neither `resume` nor `overwrite` is set, is no run directory, is in use by
+            another process, or cannot be written.
+    """
+    _check_existing(path, resume=resume, overwrite=overwrite)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / _LOCK_FILE).open("w")
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{path}: expected a folder that can be written, got: {error}. Name another by -o."
+        ) from error
+    with lock:
+        _take(lock.fileno(), path)
+        if overwrite:
+            _clear(path)
+        _remove_torn_files(path)
+        yield _write_recipe(path, recipe)
+
+
+def is_run(path: Path) -> bool:
+    """Whether `path` is a run directory."""
+    return (path / RECIPE_FILE).is_file()
+
+
+def _check_existing(path: Path, *, resume: bool, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise RunDirectoryError(f"{path}: expected a run directory, got a file. Name another by -o.")
+    entries = {entry.name for entry in path.iterdir()} - {_LOCK_FILE}
+    if not entries:
+        return
+    if not is_run(path):
+        raise RunDirectoryError(
+            f"{path}: expected a run directory or an empty one, got a folder with other files "
+            f"({', '.join(sorted(entries)[:3])}). Nothing was touched. Name another by -o."
+        )
+    if not (resume or overwrite):
+        raise RunDirectoryError(
+            f"{path}: expected no such run yet, got one. Go on with it by --resume (finished stages are skipped) "
+            "or start anew by --overwrite."
+        )
+
+
+def _write_recipe(path: Path, recipe: Recipe) -> Recipe:
+    """Writes the resolved recipe and a copy of its hierarchy; the recipe that names the copy."""
+    copied = recipe.in_folder(path)
+    hierarchy = recipe.hierarchy_path
+    if hierarchy is not None and hierarchy.is_file():
+        text = hierarchy.read_bytes()
+        with write_atomically(path / HIERARCHY_FILE) as temporary:
+            temporary.write_bytes(text)
+        copied = _naming_hierarchy(recipe, HIERARCHY_FILE).in_folder(path)
+    with write_atomically(path / RECIPE_FILE) as temporary:
+        temporary.write_text(dump_recipe(copied), encoding="utf-8")
+    return copied
+
+
+def _naming_hierarchy(recipe: Recipe, name: str) -> Recipe:
+    return recipe.model_copy(update={"concepts": recipe.concepts.model_copy(update={"hierarchy": name})})
+
+
+def _remove_torn_files(path: Path) -> None:
+    """Removes what a killed process was writing: files and folders named .STEM.12-HEX-DIGITS.SUFFIX."""
+    for entry in sorted(path.rglob(".*")):
+        if not _TORN.fullmatch(entry.name):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def _take(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunDirectoryError(
+            f"{path}: expected to be alone in this run, got another hkd-edge at work in it. Wait for it or stop it."
+        ) from error
+
+
+def _clear(path: Path) -> None:
+    """Removes what runs write and nothing else that the user may have put there."""
+    for name in _OWNED:
+        entry = path / name
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""Stage `bundle`: the artefacts that validation found accurate, with golden images and provenance, for the board."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hkd_edge.data.dataset import class_balanced
+from hkd_edge.evaluate.artefacts import Artefact
+from hkd_edge.run.context import Context
+from hkd_edge.run.stage import Stage
+from hkd_edge.stages.export import RECORD_FILE, artefacts, export_spec
+from hkd_edge.stages.validate import RESULT_FILE
+from hkd_edge_export.bundle import ArtefactSource, BundleDescription, write_bundle
+from hkd_edge_runtime import __version__
+from hkd_edge_runtime.manifest import InputSpec
+
+FOLDER = "bundle"
+_NUMBERS = (
+    "top1",
+    "concept_top1",
+    "agreement",
+    "validation_top1",
+    "p50_ms",
+    "p90_ms",
+    "p99_ms",
+    "size_bytes",
+)
+_PACKAGES = ("torch", "onnx", "onnxscript", "nncf", "onnxruntime", "openvino", "numpy")
+
+
+def _inputs(context: Context) -> Mapping[str, Any]:
+    recipe = context.recipe
+    return {"name": recipe.name, "seed": recipe.seed, "bundle": recipe.bundle.model_dump()}
+
+
+def _run(context: Context, key: str) -> list[Path]:
+    result = context.read_json(RESULT_FILE)
+    spec = export_spec(context)
+    split, train = context.split(), context.dataset.train
+    golden = split.validation[
+        class_balanced(train.labels[split.validation], context.recipe.bundle.golden_images, context.recipe.seed)
+    ]
+    sources = tuple(
+        _source(artefact, row)
+        for artefact, row in zip(artefacts(context), result["rows"], strict=True)
+        if row["accurate"]
+    )
+    description = BundleDescription(
+        name=context.recipe.name,
+        input=InputSpec(spec.height, spec.width, spec.channels, color="grey" if spec.channels == 1 else "rgb"),
+        hierarchy=spec.hierarchy,
+        artefacts=sources,
+        golden_images=train.images[golden],
+        metrics={"student_top1": result["student"]["top1"], "test_images": result["student"]["images"]},
+        provenance=_provenance(context, result),
+    )
+    folder = context.run / FOLDER
+    write_bundle(folder, description, threads=context.recipe.validation.threads)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    context.reporter.note("bundle", f"{len(sources)} artefacts verified on {len(golden)} images, {size / 1e3:.0f} kB")
+    return [file for file in folder.rglob("*") if file.is_file()]
+
+
+def _source(artefact: Artefact, row: Mapping[str, Any]) -> ArtefactSource:
+    metrics = {name: float(row[name]) for name in _NUMBERS if row[name] is not None}
+    return ArtefactSource(artefact.target, artefact.precision, artefact.files, row["shipped"], row["reason"], metrics)
+
+
+def _provenance(context: Context, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the bundle was made from; no path of the machine that made it."""
+    recipe = context.recipe.model_dump(mode="json", by_alias=True)
+    recipe["data"].pop("root")
+    facts = context.read_json("data/data.json")
+    return {
+        "recipe": recipe,
+        "data": {name: facts[name] for name in ("name", "source", "fingerprint", "images")},
+        "hierarchy_measures": context.read_json("concepts/measures.json"),
+        "export": context.read_json(RECORD_FILE),
+        "machine": result["machine"],
+        "latency": result["latency"],
+        "versions": {
+            "hkd-edge": __version__,
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in _PACKAGES},
+        },
+    }
+
+
+BUNDLE = Stage(
+    "bundle",
+    _inputs,
+    ("data", "concepts", "export", "validate"),
+    ("hkd_edge_export", "hkd_edge_runtime", "stages/bundle"),
+    _run,
+)

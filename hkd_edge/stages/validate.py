@@ -1,0 +1,234 @@
+"""Stage `validate`: every artefact on its own runtime, against the torch student and against fp32."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hkd_edge.data.dataset import ImageSet
+from hkd_edge.errors import GateError
+from hkd_edge.evaluate.artefacts import (
+    Artefact,
+    Latency,
+    agreement_percent,
+    answer,
+    concept_accuracy_percent,
+    measure_latency,
+    top1_percent,
+)
+from hkd_edge.evaluate.metrics import predict_logits
+from hkd_edge.evaluate.verdict import Measured, Verdict, judge
+from hkd_edge.report.summary import markdown_summary
+from hkd_edge.run.context import Context
+from hkd_edge.run.stage import Stage
+from hkd_edge.stages.distill import load_student
+from hkd_edge.stages.export import artefacts
+from hkd_edge_runtime.backends import Outputs, backend_class
+from hkd_edge_runtime.files import write_atomically, write_json_atomically
+
+RESULT_FILE = "validation.json"
+SUMMARY_FILE = "summary.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One artefact. Accuracies in percent on the `images` test images, `validation_*` on the validation images;
+    latency of one image at a time; `agreement` with the torch student; `accurate` = may be used at all."""
+
+    target: str
+    runtime: str
+    precision: str
+    images: int
+    top1: float
+    concept_top1: float | None
+    concept_accuracy: dict[str, float]
+    agreement: float
+    max_logit_error: float
+    validation_top1: float
+    validation_agreement: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    size_bytes: int
+    accurate: bool
+    shipped: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Answers:
+    test: Outputs
+    validation: Outputs
+
+
+def _inputs(context: Context) -> Mapping[str, Any]:
+    return {"validate": context.recipe.validation.model_dump(), "machine": _machine(context)}
+
+
+def _run(context: Context, key: str) -> list[Path]:
+    gates, files = context.recipe.validation, artefacts(context)
+    validation = context.dataset.train.take(context.split().validation)
+    test = context.dataset.test
+    student = _student_logits(context)
+    answers = [_answer_both(context, artefact, test, validation) for artefact in files]
+    latencies = measure_latency(
+        files,
+        test.images,
+        runs=gates.latency_runs,
+        threads=gates.threads,
+        on_run=lambda done, total: context.reporter.work("latency, artefacts in turn", done, total),
+    )
+    measured = [
+        _measure(artefact, each, validation, student["validation"], latency)
+        for artefact, each, latency in zip(files, answers, latencies, strict=True)
+    ]
+    student_validation = top1_percent(student["validation"], validation.labels)
+    verdicts = judge(measured, student_validation, gates)
+    rows = [
+        _row(context, artefact, each, student["test"], latency, judged, verdict)
+        for artefact, each, latency, judged, verdict in zip(files, answers, latencies, measured, verdicts, strict=True)
+    ]
+    result = {
+        "rows": [asdict(row) for row in rows],
+        "student": {
+            "top1": top1_percent(student["test"], test.labels),
+            "validation_top1": student_validation,
+            "images": len(test),
+            "validation_images": len(validation),
+        },
+        "cross_agreement": _cross_agreement(files, answers),
+        "latency": {"runs": gates.latency_runs, "threads": gates.threads, "batch": 1, "interleaved": True},
+        "machine": _machine(context),
+    }
+    write_json_atomically(context.run / RESULT_FILE, result)
+    with write_atomically(context.run / SUMMARY_FILE) as temporary:
+        temporary.write_text(markdown_summary(context.recipe.name, result), encoding="utf-8")
+    _require_shipped(rows)
+    return [context.run / RESULT_FILE, context.run / SUMMARY_FILE]
+
+
+def _student_logits(context: Context) -> dict[str, NDArray[np.float32]]:
+    """Logits of the torch student in fp32 on test and validation images."""
+    student, data = load_student(context), context.resident
+    return {
+        "test": predict_logits(student, data.test.images, data.normalize).cpu().numpy(),
+        "validation": predict_logits(student, data.validation.images, data.normalize).cpu().numpy(),
+    }
+
+
+def _answer_both(context: Context, artefact: Artefact, test: ImageSet, validation: ImageSet) -> _Answers:
+    title = f"{artefact.target} {artefact.precision}"
+    return _Answers(
+        answer(artefact, test.images, lambda done, n: context.reporter.work(f"{title}, test images", done, n)),
+        answer(
+            artefact,
+            validation.images,
+            lambda done, n: context.reporter.work(f"{title}, validation", done, n),
+        ),
+    )
+
+
+def _measure(
+    artefact: Artefact,
+    answers: _Answers,
+    validation: ImageSet,
+    student: NDArray[np.float32],
+    latency: Latency,
+) -> Measured:
+    return Measured(
+        artefact.target,
+        artefact.precision,
+        top1_percent(answers.validation.logits, validation.labels),
+        agreement_percent(answers.validation.logits, student),
+        latency.p50_ms,
+    )
+
+
+def _row(
+    context: Context,
+    artefact: Artefact,
+    answers: _Answers,
+    student: NDArray[np.float32],
+    latency: Latency,
+    measured: Measured,
+    verdict: Verdict,
+) -> Row:
+    test = context.dataset.test
+    concepts = concept_accuracy_percent(answers.test.concept_probabilities, test.labels, context.hierarchy())
+    return Row(
+        target=artefact.target,
+        runtime=f"{artefact.target} {backend_class(artefact.target)().version()}",
+        precision=artefact.precision,
+        images=len(test),
+        top1=top1_percent(answers.test.logits, test.labels),
+        concept_top1=sum(concepts.values()) / len(concepts) if concepts else None,
+        concept_accuracy=concepts,
+        agreement=agreement_percent(answers.test.logits, student),
+        max_logit_error=float(np.abs(answers.test.logits - student).max()),
+        validation_top1=measured.validation_top1,
+        validation_agreement=measured.validation_agreement,
+        p50_ms=latency.p50_ms,
+        p90_ms=latency.p90_ms,
+        p99_ms=latency.p99_ms,
+        size_bytes=artefact.size_bytes,
+        accurate=verdict.accurate,
+        shipped=verdict.shipped,
+        reason=verdict.reason,
+    )
+
+
+def _cross_agreement(files: Sequence[Artefact], answers: Sequence[_Answers]) -> list[dict[str, Any]]:
+    """Percent of the test images on which two runtimes answer alike, for each precision that several have."""
+    pairs = []
+    for first, one in enumerate(files):
+        for second in range(first + 1, len(files)):
+            other = files[second]
+            if one.precision == other.precision:
+                percent = agreement_percent(answers[first].test.logits, answers[second].test.logits)
+                pairs.append({"precision": one.precision, "targets": [one.target, other.target], "agreement": percent})
+    return pairs
+
+
+def _machine(context: Context) -> dict[str, Any]:
+    targets = context.recipe.export.targets
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "runtimes": {target: backend_class(target)().version() for target in targets},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _require_shipped(rows: Sequence[Row]) -> None:
+    without = sorted({row.target for row in rows} - {row.target for row in rows if row.shipped})
+    if without:
+        reasons = "; ".join(f"{row.target} {row.precision}: {row.reason}" for row in rows if row.target in without)
+        raise GateError(
+            f"expected an artefact good enough to ship for every target, got none for {', '.join(without)} "
+            f"({reasons}). See {RESULT_FILE}; train longer or loosen recipe.validate."
+        )
+
+
+VALIDATE = Stage(
+    "validate",
+    _inputs,
+    ("data", "concepts", "distill", "export"),
+    ("evaluate", "hkd_edge_runtime", "stages/validate"),
+    _run,
+)

@@ -1,0 +1,53 @@
+"""Checkpoints and weights on disk: written whole or not at all, read without unpickling code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hkd_edge.errors import TrainingError
+from hkd_edge_runtime.files import write_atomically
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Writes `state` (tensors, numbers, strings and containers of them) atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def load_checkpoint(path: Path, key: str, device: torch.device) -> dict[str, Any] | None:
+    """The state in `path` if it is there, whole, and was written for `key`; otherwise None.
+
+    A checkpoint only saves time: one of another recipe, or damaged, is left unused and training starts anew.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+        return None
+    return state if state.get("key") == key else None
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Writes the weights of `module` atomically, from whatever device they are on."""
+    save_checkpoint(path, {name: value.cpu() for name, value in module.state_dict().items()})
+
+
+def load_weights(path: Path, module: nn.Module) -> None:
+    """Fills `module` with the weights in `path`.
+
+    Raises:
+        TrainingError: if the file is missing, damaged, or holds the weights of another network.
+    """
+    try:
+        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        module.load_state_dict(weights)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise TrainingError(
+            f"{path}: expected the weights of this recipe's network, got: {error}. Run the stage again."
+        ) from error

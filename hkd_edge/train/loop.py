@@ -1,0 +1,178 @@
+"""The training loop that teachers and students share: epochs, schedule, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from hkd_edge.data.augment import generator_for
+from hkd_edge.errors import TrainingError
+from hkd_edge.recipe.schema import Training
+from hkd_edge.train.checkpoint import load_checkpoint, save_checkpoint
+from hkd_edge.train.optimizer import learning_rate_factor, make_optimizer
+
+_ORDER_STREAM = 1  # keeps the order of the images apart from what else is drawn from the same seed
+_EMA_EVERY_STEPS = 4  # an average of every 4th step is as good, at a quarter of the cost
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch ended with: mean training loss, validation accuracies in percent by name, seconds it took."""
+
+    epoch: int
+    loss: float
+    accuracies: dict[str, float]
+    seconds: float
+
+
+class Task(Protocol):
+    """What is trained. `module` holds every trainable number."""
+
+    module: nn.Module
+
+    def loss(self, epoch: int, indices: Tensor) -> Tensor:
+        """The scalar loss of the training images at `indices` (B,) in `epoch` (0, 1, ...)."""
+
+    def accuracies(self, module: nn.Module) -> dict[str, float]:
+        """Accuracies in percent of `module` (of the same kind as `self.module`) on the validation images, by name."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One training: settings, number of training images, seed, and the checkpoint that belongs to `key` alone."""
+
+    settings: Training
+    image_count: int
+    seed: int
+    device: torch.device
+    checkpoint: Path
+    key: str
+
+    @property
+    def batch_size(self) -> int:
+        """Images a step: the settings' size, or all images if there are fewer."""
+        return min(self.settings.batch_size, self.image_count)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches an epoch; images left over wait for the next epoch's order."""
+        return self.image_count // self.batch_size
+
+
+class Progress(Protocol):
+    """Who is told how a training goes."""
+
+    def step(self, done: int, total: int) -> None:
+        """`done` of `total` steps of the current epoch are taken."""
+
+    def epoch(self, result: EpochResult, epochs: int) -> None:
+        """An epoch of `epochs` has ended (or was read from a checkpoint)."""
+
+
+def fit(task: Task, job: Fit, progress: Progress) -> list[EpochResult]:
+    """Trains `task.module` in place and returns the epochs; its weights end as their average if settings ask for it.
+
+    Goes on from `job.checkpoint` if that is there for the same `job.key`. The result is the same as without the
+    break: the order of the images and their views depend on (seed, epoch) alone.
+
+    Raises:
+        TrainingError: if the loss is not finite.
+    """
+    run = _Run(task, job)
+    run.restore()
+    for result in run.history:
+        progress.epoch(result, job.settings.epochs)
+    for epoch in range(len(run.history), job.settings.epochs):
+        started = time.perf_counter()
+        loss = run.train_epoch(epoch, lambda done: progress.step(done, job.steps_per_epoch))
+        accuracies = task.accuracies(run.best_module().eval())
+        run.history.append(EpochResult(epoch, loss, accuracies, time.perf_counter() - started))
+        run.save()
+        progress.epoch(run.history[-1], job.settings.epochs)
+    task.module.load_state_dict(run.best_module().state_dict())
+    task.module.eval()
+    return run.history
+
+
+class _Run:
+    """The state of a training that a checkpoint must hold: weights, optimiser, average, history."""
+
+    def __init__(self, task: Task, job: Fit) -> None:
+        self.task = task
+        self.job = job
+        self.history: list[EpochResult] = []
+        self.optimizer = make_optimizer(task.module, job.settings)
+        self.average = _average(task.module, job.settings.ema_decay)
+
+    def best_module(self) -> nn.Module:
+        """The averaged weights if there is an average, else the trained ones."""
+        module: nn.Module = self.task.module if self.average is None else self.average.module
+        return module
+
+    def train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> float:
+        """The mean loss of one epoch."""
+        job, total_steps = self.job, self.job.steps_per_epoch * self.job.settings.epochs
+        order = torch.randperm(job.image_count, generator=generator_for(job.seed, _ORDER_STREAM, epoch))
+        order = order.to(job.device)
+        self.task.module.train()
+        total = torch.zeros((), device=job.device)
+        for step in range(job.steps_per_epoch):
+            done = epoch * job.steps_per_epoch + step
+            factor = learning_rate_factor(done, total_steps, job.settings.warmup_fraction)
+            for group in self.optimizer.param_groups:
+                group["lr"] = job.settings.learning_rate * factor
+            loss = self.task.loss(epoch, order[step * job.batch_size : (step + 1) * job.batch_size])
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            total += loss.detach()
+            if self.average is not None and done % _EMA_EVERY_STEPS == 0:
+                self.average.update_parameters(self.task.module)
+            on_step(step + 1)
+        mean = total.item() / job.steps_per_epoch
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"expected a finite training loss, got {mean} in epoch {epoch + 1}. "
+                "Lower the learning rate (recipe key training.learning_rate) or raise warmup_fraction."
+            )
+        return mean
+
+    def save(self) -> None:
+        """Writes the checkpoint; a kill at any moment leaves the old one or the new one."""
+        save_checkpoint(
+            self.job.checkpoint,
+            {
+                "key": self.job.key,
+                "history": [vars(result) for result in self.history],
+                "module": self.task.module.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "average": None if self.average is None else self.average.state_dict(),
+            },
+        )
+
+    def restore(self) -> None:
+        """Takes up the checkpoint of the same key, if there is one."""
+        state = load_checkpoint(self.job.checkpoint, self.job.key, self.job.device)
+        if state is None:
+            return
+        self.task.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.history = [EpochResult(**result) for result in state["history"]]
+
+
+def _average(module: nn.Module, decay: float) -> AveragedModel | None:
+    """An exponential moving average of the weights and buffers of `module`; None if `decay` is 0."""
+    if decay == 0:
+        return None
+    update = get_ema_multi_avg_fn(decay**_EMA_EVERY_STEPS)  # type: ignore[no-untyped-call]
+    return AveragedModel(module, multi_avg_fn=update, use_buffers=True)

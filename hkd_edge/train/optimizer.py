@@ -1,0 +1,37 @@
+"""SGD with Nesterov momentum and a one-cycle schedule of straight lines."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from hkd_edge.recipe.schema import Training
+
+
+def make_optimizer(module: nn.Module, settings: Training) -> torch.optim.SGD:
+    """SGD over all of `module`; biases and batch-norm parameters (one axis) are not decayed."""
+    decayed = [p for p in module.parameters() if p.ndim > 1]
+    others = [p for p in module.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(
+        groups,
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.momentum > 0,
+        foreach=True,
+    )
+
+
+def learning_rate_factor(step: int, total_steps: int, warmup_fraction: float) -> float:
+    """The share of the peak learning rate at `step` (0, 1, ...): up in a line while warming up, then down to 0.
+
+    >>> [round(learning_rate_factor(step, 10, 0.2), 2) for step in (0, 1, 2, 6, 9)]
+    [0.5, 1.0, 1.0, 0.5, 0.12]
+    """
+    warmup_steps = warmup_fraction * total_steps
+    if step + 1 <= warmup_steps:
+        return (step + 1) / warmup_steps
+    return (total_steps - step) / (total_steps - warmup_steps)

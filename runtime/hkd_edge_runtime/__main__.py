@@ -1,0 +1,153 @@
+"""`python -m hkd_edge_runtime info|verify|predict BUNDLE ...`"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from hkd_edge_runtime import __version__
+from hkd_edge_runtime.decode import Answer
+from hkd_edge_runtime.errors import HkdEdgeError
+from hkd_edge_runtime.manifest import Artefact, Manifest, manifest_to_dict, read_manifest
+from hkd_edge_runtime.selection import AUTO, is_usable
+from hkd_edge_runtime.session import Model, load
+from hkd_edge_runtime.verify import VerifyReport, verify_bundle
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0, that of the HkdEdgeError, 130 after Ctrl-C; wrong usage exits with 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except HkdEdgeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m hkd_edge_runtime", description="Classify images with an hkd-edge bundle."
+    )
+    parser.add_argument("--version", action="version", version=f"hkd-edge-runtime {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("bundle", metavar="BUNDLE", help="folder with a manifest.json")
+    common.add_argument("--json", action="store_true", help="print JSON")
+    running = argparse.ArgumentParser(add_help=False)
+    running.add_argument("--threads", type=_positive, default=1, help="threads of the runtime (default 1)")
+
+    info = commands.add_parser("info", parents=[common], help="what the bundle says about itself")
+    info.set_defaults(command=_info)
+    verify = commands.add_parser(
+        "verify", parents=[common, running], help="checksums of all files, golden images on all artefacts"
+    )
+    verify.set_defaults(command=_verify)
+    predict = commands.add_parser("predict", parents=[common, running], help="classify image files")
+    predict.add_argument("images", metavar="IMAGE", nargs="+", help="image file")
+    predict.add_argument("--target", default=AUTO, help="onnxruntime, openvino or auto (default)")
+    predict.add_argument("--precision", default=AUTO, help="fp32, int8, ... or auto (default)")
+    predict.add_argument("--top", type=_positive, default=1, metavar="K", help="show the K best classes")
+    predict.set_defaults(command=_predict)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number >= 1, got {number}")
+    return number
+
+
+def _info(options: argparse.Namespace) -> None:
+    manifest = read_manifest(options.bundle)
+    if options.json:
+        usable = {artefact.title: is_usable(artefact) for artefact in manifest.artefacts}
+        _print_json(manifest_to_dict(manifest) | {"usable_here": usable})
+        return
+    height, width, channels = manifest.input.shape
+    print(f"{manifest.name} (by {manifest.created_by})")
+    print(f"input      {height} x {width} x {channels} {manifest.input.color}, uint8")
+    print(f"classes    {', '.join(manifest.labels)}")
+    for line in _axis_lines(manifest):
+        print(f"axis       {line}")
+    for artefact in manifest.artefacts:
+        print(f"artefact   {_artefact_line(artefact)}")
+
+
+def _axis_lines(manifest: Manifest) -> list[str]:
+    silent = manifest.hierarchy.silent_classes()
+    return [
+        f"{axis.name}: {', '.join(axis.concepts)}"
+        + (f" (silent on {', '.join(silent[axis.name])})" if silent[axis.name] else "")
+        for axis in manifest.hierarchy.axes
+    ]
+
+
+def _artefact_line(artefact: Artefact) -> str:
+    size_bytes = sum(entry.size_bytes for entry in artefact.files)
+    metrics = "".join(f", {name} {value:g}" for name, value in artefact.metrics.items())
+    shipped = "shipped" if artefact.shipped else f"not shipped: {artefact.reason or 'no reason given'}"
+    here = "runs here" if is_usable(artefact) else "runtime not installed here"
+    return f"{artefact.title}, {size_bytes} bytes{metrics}; {shipped}; {here}"
+
+
+def _verify(options: argparse.Namespace) -> None:
+    report = verify_bundle(options.bundle, threads=options.threads)
+    if options.json:
+        _print_json(asdict(report) | {"skipped": [{"artefact": name, "reason": why} for name, why in report.skipped]})
+        return
+    for line in _report_lines(report):
+        print(line)
+
+
+def _report_lines(report: VerifyReport) -> list[str]:
+    lines = [f"{report.name}: {report.files} files have their SHA-256"]
+    for each in report.checked:
+        lines.append(
+            f"{each.target} {each.precision}: {each.images} golden images agree, largest difference "
+            f"{each.max_difference:.2g} (tolerance {each.tolerance:g})"
+        )
+    lines.extend(f"{name}: skipped: {why}" for name, why in report.skipped)
+    return lines
+
+
+def _predict(options: argparse.Namespace) -> None:
+    with load(options.bundle, options.target, options.precision, threads=options.threads) as model:
+        if options.json:
+            _print_json([_result(model, path, options.top) for path in options.images])
+            return
+        for path in options.images:
+            print(f"{path}: {_answer_line(model.predict(path), options.top)}")
+
+
+def _result(model: Model, path: str, top: int) -> dict[str, object]:
+    answer = model.predict(path)
+    head: dict[str, object] = {
+        "image": path,
+        "target": model.artefact.target,
+        "precision": model.artefact.precision,
+        "top": [{"label": label, "score": score} for label, score in answer.top(top)],
+    }
+    return head | answer.to_dict()
+
+
+def _answer_line(answer: Answer, top: int) -> str:
+    classes = ", ".join(f"{label} {score:.3f}" for label, score in answer.top(top))
+    concepts = [f"{axis}: {each.concept or 'none'} {each.score:.3f}" for axis, each in answer.concepts.items()]
+    return f"{classes} ({'; '.join(concepts)})" if concepts else classes
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""The backends by name; each is imported when it is asked for, and its runtime when it opens a file."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from hkd_edge_runtime.backends.base import Backend, Outputs
+from hkd_edge_runtime.errors import MissingBackendError, did_you_mean
+
+__all__ = ["ALIASES", "BACKENDS", "Backend", "Outputs", "backend_class", "canonical_name"]
+
+BACKENDS: dict[str, str] = {
+    "onnxruntime": "hkd_edge_runtime.backends.onnxruntime:OnnxRuntimeBackend",
+    "openvino": "hkd_edge_runtime.backends.openvino:OpenVinoBackend",
+}
+
+ALIASES: dict[str, str] = {"onnx": "onnxruntime", "ort": "onnxruntime", "ov": "openvino"}
+
+
+def canonical_name(name: str) -> str:
+    """The name in the registry for an alias; any other name as it is."""
+    return ALIASES.get(name, name)
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The class of the backend `name` (or of an alias); its runtime need not be installed.
+
+    Raises:
+        MissingBackendError: if this version of the runtime has no such backend.
+    """
+    canonical = canonical_name(name)
+    if canonical not in BACKENDS:
+        nearest = did_you_mean(name, [*BACKENDS, *ALIASES])
+        raise MissingBackendError(f"expected a backend out of {', '.join(BACKENDS)}, got {name!r}.{nearest}")
+    module, _, attribute = BACKENDS[canonical].partition(":")
+    return cast(type[Backend], getattr(importlib.import_module(module), attribute))

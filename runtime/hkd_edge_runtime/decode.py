@@ -1,0 +1,106 @@
+"""From a model's outputs to answers with names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hkd_edge_runtime.backends.base import Outputs
+from hkd_edge_runtime.errors import BundleError
+from hkd_edge_runtime.hierarchy import Hierarchy
+
+
+@dataclass(frozen=True)
+class ConceptAnswer:
+    """The answer on one axis; `concept` is None if the axis most likely does not speak of the image.
+
+    Attributes:
+        score: the probability mass of the concept's classes, or of the classes on which the axis is silent.
+    """
+
+    concept: str | None
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the model says about one image.
+
+    Attributes:
+        label: the class with the highest probability; `index` is its position in `labels`.
+        score: its probability, 0 to 1.
+        probabilities: (C,) float32, one per class.
+        concepts: the answer on each axis, by its name.
+    """
+
+    label: str
+    score: float
+    index: int
+    probabilities: npt.NDArray[np.float32]
+    concepts: Mapping[str, ConceptAnswer]
+    labels: tuple[str, ...]
+
+    def top(self, k: int) -> tuple[tuple[str, float], ...]:
+        """The `k` most probable classes with their probabilities, best first; all of them if there are fewer.
+
+        Raises:
+            ValueError: for k < 1.
+        """
+        if k < 1:
+            raise ValueError(f"k: expected a number >= 1, got {k}.")
+        order = np.argsort(-self.probabilities, kind="stable")[:k]
+        return tuple((self.labels[index], float(self.probabilities[index])) for index in order)
+
+    def to_dict(self) -> dict[str, object]:
+        """The answer as plain JSON values."""
+        return {
+            "label": self.label,
+            "score": self.score,
+            "index": self.index,
+            "probabilities": dict(zip(self.labels, self.probabilities.tolist(), strict=True)),
+            "concepts": {
+                axis: {"concept": answer.concept, "score": answer.score} for axis, answer in self.concepts.items()
+            },
+        }
+
+
+def decode(outputs: Outputs, hierarchy: Hierarchy) -> list[Answer]:
+    """One answer for each of the N images in `outputs`, in their order.
+
+    Raises:
+        BundleError: if a probability is not a number, which only a broken artefact or runtime gives.
+    """
+    return [
+        _answer(probabilities, masses, hierarchy)
+        for probabilities, masses in zip(outputs.probabilities, outputs.concept_probabilities, strict=True)
+    ]
+
+
+def concept_answer(concepts: tuple[str, ...], masses: list[float]) -> ConceptAnswer:
+    """The concept with the largest mass, unless the silent mass (1 - their sum) is larger still.
+
+    >>> concept_answer(("long", "short"), [0.25, 0.125])
+    ConceptAnswer(concept=None, score=0.625)
+    """
+    largest = max(masses)
+    silent = 1.0 - sum(masses)
+    if silent > largest:
+        return ConceptAnswer(None, silent)
+    return ConceptAnswer(concepts[masses.index(largest)], largest)
+
+
+def _answer(probabilities: npt.NDArray[np.float32], masses: npt.NDArray[np.float32], hierarchy: Hierarchy) -> Answer:
+    index = int(probabilities.argmax())
+    score = float(probabilities[index])
+    # argmax stops at the first NaN, so this finds it wherever it is.
+    if np.isnan(score):
+        raise BundleError("probabilities: expected numbers, got NaN. The artefact does not run right here; verify it.")
+    mass_list = masses.tolist()
+    concepts = {
+        axis.name: concept_answer(axis.concepts, mass_list[columns])
+        for axis, columns in zip(hierarchy.axes, hierarchy.slices(), strict=True)
+    }
+    return Answer(hierarchy.classes[index], score, index, probabilities, concepts, hierarchy.classes)

@@ -1,0 +1,48 @@
+"""Files that are either whole or not there, and their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CHUNK_BYTES = 1 << 20
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes, 64 lower-case hex digits."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path in the same folder to write to, which replaces `path` when the block ends without an error.
+
+    The temporary name keeps the suffix, because some writers choose their format by it. On an error the
+    temporary file is removed and `path` stays as it was. The block must create the file.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
+    try:
+        yield temporary
+        # Without fsync a power cut after the rename can leave an empty file under the final name.
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json_atomically(path: str | os.PathLike[str], value: object) -> None:
+    """Writes `value` as indented UTF-8 JSON; NaN and infinities, which JSON lacks, raise ValueError."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))

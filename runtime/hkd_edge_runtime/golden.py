@@ -1,0 +1,126 @@
+"""Golden images: what each artefact answered when the bundle was made, compared with what it answers here.
+
+The .npz file holds `images`, uint8 (G, H, W, C), and for each artefact `probabilities/<target>/<precision>`,
+float32 (G, classes).
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hkd_edge_runtime.backends.base import Backend
+from hkd_edge_runtime.errors import BundleError
+from hkd_edge_runtime.manifest import Artefact, Manifest
+
+IMAGES = "images"
+
+
+@dataclass(frozen=True, eq=False)
+class GoldenSet:
+    """The content of the golden file; `probabilities` by the title of the artefact (`onnxruntime int8`)."""
+
+    images: npt.NDArray[np.uint8]
+    probabilities: Mapping[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """One artefact compared with its golden probabilities.
+
+    Attributes:
+        images: how many were compared.
+        max_difference: the largest |difference| of a probability, 0 to 1.
+        tolerance: how large that may be.
+    """
+
+    target: str
+    precision: str
+    images: int
+    max_difference: float
+    tolerance: float
+
+
+def golden_key(target: str, precision: str) -> str:
+    """The name of an artefact's probabilities in the golden file."""
+    return f"probabilities/{target}/{precision}"
+
+
+def read_golden(folder: str | os.PathLike[str], manifest: Manifest) -> GoldenSet:
+    """The golden images and probabilities of a bundle.
+
+    Raises:
+        BundleError: if the file is no such .npz, or an array is missing or of another dtype or shape.
+    """
+    path = Path(folder) / manifest.golden.file.path
+    content = _read_arrays(path)
+    images = _array(path, content, IMAGES, "uint8", manifest.input.shape)
+    probabilities = {
+        each.title: _array(
+            path,
+            content,
+            golden_key(each.target, each.precision),
+            "float32",
+            (len(manifest.labels),),
+            len(images),
+        )
+        for each in manifest.artefacts
+    }
+    return GoldenSet(images, probabilities)
+
+
+def check_golden(backend: Backend, artefact: Artefact, manifest: Manifest, golden: GoldenSet) -> GoldenResult:
+    """Runs the golden images through the open `backend` and compares the probabilities.
+
+    Raises:
+        BundleError: if one lies further from its stored value than the manifest tolerates, or is NaN.
+    """
+    expected = golden.probabilities[artefact.title]
+    actual = backend.run(golden.images).probabilities
+    tolerance = manifest.golden.tolerance[artefact.precision]
+    max_difference = float(np.abs(actual - expected).max())
+    # Written so that NaN fails as well.
+    if not max_difference <= tolerance:
+        raise BundleError(
+            f"{artefact.title}: expected the golden probabilities to within {tolerance:g}, got a difference "
+            f"of {max_difference:g} on {backend.name} {backend.version()}. Take another artefact here."
+        )
+    return GoldenResult(artefact.target, artefact.precision, len(expected), max_difference, tolerance)
+
+
+def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    # numpy would take a bare .npy or a pickle for what it is; only an archive is wanted here.
+    if not zipfile.is_zipfile(path):
+        raise BundleError(f"{path}: expected golden images as .npz, got another file. Export the bundle again.")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path}: expected arrays of numbers: {error}. Export the bundle again.") from error
+
+
+def _array(
+    path: Path,
+    content: Mapping[str, npt.NDArray[Any]],
+    name: str,
+    dtype: str,
+    shape: tuple[int, ...],
+    count: int | None = None,
+) -> npt.NDArray[Any]:
+    if name not in content:
+        raise BundleError(f"{path}: expected the array {name!r}, got {sorted(content)}. Export the bundle again.")
+    array = content[name]
+    length_fits = len(array.shape) > 0 and len(array) >= 1 and count in (None, len(array))
+    if array.dtype.name != dtype or array.shape[1:] != shape or not length_fits:
+        raise BundleError(
+            f"{path}: {name}: expected {dtype} ({count or 'G'}, {', '.join(map(str, shape))}) with G >= 1, "
+            f"got {array.dtype} {array.shape}. Export the bundle again."
+        )
+    return array

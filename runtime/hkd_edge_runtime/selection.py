@@ -1,0 +1,68 @@
+"""Which artefact of a bundle to open."""
+
+from __future__ import annotations
+
+import math
+
+from hkd_edge_runtime.backends import ALIASES, BACKENDS, backend_class, canonical_name
+from hkd_edge_runtime.errors import BundleError, MissingBackendError, did_you_mean
+from hkd_edge_runtime.manifest import Artefact, Manifest
+
+AUTO = "auto"
+LATENCY = "p50_ms"
+
+
+def select_artefact(manifest: Manifest, target: str = AUTO, precision: str = AUTO) -> Artefact:
+    """The artefact to open for a target and a precision, each by name or `auto`.
+
+    With both by name it is that one, shipped or not. Otherwise it is the shipped one that fits, whose backend
+    is installed, with the lowest `p50_ms`; those without it come last; among equals the manifest's first.
+
+    Raises:
+        BundleError: if the bundle has none that fits, or none that is shipped.
+        MissingBackendError: if it has, but what they need is not installed here.
+    """
+    fitting = _fitting(manifest, target, precision)
+    if AUTO not in (target, precision):
+        return fitting[0]
+    shipped = [artefact for artefact in fitting if artefact.shipped]
+    if not shipped:
+        reasons = "; ".join(f"{each.title} ({each.reason or 'no reason given'})" for each in fitting)
+        raise BundleError(
+            f"{manifest.name}: expected a shipped artefact, got only {reasons}. "
+            "Name target and precision to open one all the same."
+        )
+    usable = [artefact for artefact in shipped if is_usable(artefact)]
+    if not usable:
+        raise MissingBackendError(f"{manifest.name}: {what_is_missing(shipped)}")
+    return min(usable, key=lambda artefact: artefact.metrics.get(LATENCY, math.inf))
+
+
+def is_usable(artefact: Artefact) -> bool:
+    """Whether this machine has the runtime that opens the artefact."""
+    return artefact.target in BACKENDS and backend_class(artefact.target).is_installed()
+
+
+def what_is_missing(artefacts: list[Artefact]) -> str:
+    """One sentence on the runtimes that would open one of `artefacts`, with the pip commands."""
+    targets = list(dict.fromkeys(artefact.target for artefact in artefacts))
+    known = [target for target in targets if target in BACKENDS]
+    if not known:
+        return f"expected a target out of {', '.join(BACKENDS)}, got {', '.join(targets)}. Upgrade hkd-edge-runtime."
+    commands = " or ".join(f'pip install "{backend_class(target).requirement}"' for target in known)
+    return f"expected a runtime for {' or '.join(known)} to be installed, found none. Run: {commands}"
+
+
+def _fitting(manifest: Manifest, target: str, precision: str) -> list[Artefact]:
+    wanted = canonical_name(target)
+    targets = list(dict.fromkeys(artefact.target for artefact in manifest.artefacts))
+    if wanted not in (AUTO, *targets):
+        nearest = did_you_mean(target, [*targets, *ALIASES, AUTO]) if wanted not in BACKENDS else ""
+        raise BundleError(f"target: expected {AUTO} or one of {', '.join(targets)}, got {target!r}.{nearest}")
+    of_target = [each for each in manifest.artefacts if wanted in (AUTO, each.target)]
+    fitting = [each for each in of_target if precision in (AUTO, each.precision)]
+    if not fitting:
+        precisions = list(dict.fromkeys(each.precision for each in of_target))
+        nearest = did_you_mean(precision, [*precisions, AUTO])
+        raise BundleError(f"precision: expected {AUTO} or one of {', '.join(precisions)}, got {precision!r}.{nearest}")
+    return fitting

@@ -1,0 +1,153 @@
+"""From a bundle's folder to answers: load it, pick an artefact, predict."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from hkd_edge_runtime.backends import Backend, Outputs, backend_class
+from hkd_edge_runtime.decode import Answer, decode
+from hkd_edge_runtime.errors import BundleError
+from hkd_edge_runtime.golden import check_golden, read_golden
+from hkd_edge_runtime.hierarchy import Hierarchy
+from hkd_edge_runtime.manifest import Artefact, InputSpec, Manifest, read_manifest, verify_files
+from hkd_edge_runtime.preprocess import ImageSource, Pixels, to_batch, to_pixels
+from hkd_edge_runtime.selection import AUTO, select_artefact
+
+
+class Model:
+    """An open artefact of a bundle; made by `load`. Close it, or use it in a `with` block.
+
+    One thread at a time may use it; load one per thread.
+
+    Attributes:
+        manifest: what the bundle says about itself.
+        artefact: the artefact that is open.
+    """
+
+    def __init__(self, manifest: Manifest, artefact: Artefact, backend: Backend) -> None:
+        self.manifest = manifest
+        self.artefact = artefact
+        self._backend = backend
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the outputs."""
+        return self.manifest.labels
+
+    def predict(self, image: ImageSource) -> Answer:
+        """The answer for one image: a path, or a uint8 array (H, W, C), for a grey model also (H, W).
+
+        Raises:
+            InputError: if it is no image, or an array of another dtype or shape.
+            ClosedModelError: after `close`.
+        """
+        pixels = to_pixels(image, self.manifest.input)
+        return decode(self.run(pixels[np.newaxis]), self.manifest.hierarchy)[0]
+
+    def predict_batch(self, images: Pixels | Sequence[ImageSource]) -> list[Answer]:
+        """The answers for a uint8 array (N, H, W[, C]), or for N paths and arrays; all run as one batch.
+
+        Raises:
+            InputError: as `predict`, and for an empty batch.
+            ClosedModelError: after `close`.
+        """
+        return decode(self.run(to_batch(images, self.manifest.input)), self.manifest.hierarchy)
+
+    def run(self, images: Pixels) -> Outputs:
+        """The bare outputs for uint8 (N, H, W, C), for callers that do their own decoding.
+
+        Raises:
+            InputError: for another dtype or shape.
+            ClosedModelError: after `close`.
+        """
+        return self._backend.run(images)
+
+    def close(self) -> None:
+        """Frees the model; a second call does nothing."""
+        self._backend.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def load(
+    path: str | os.PathLike[str],
+    target: str = AUTO,
+    precision: str = AUTO,
+    threads: int = 1,
+    verify: bool = True,
+) -> Model:
+    """The model of the bundle in folder `path`, checked and ready to predict.
+
+    The checksums of all files are always compared. Which artefact is opened is told at `select_artefact`.
+
+    Args:
+        target: `onnxruntime`, `openvino` (or an alias: `ort`, `ov`), or `auto`.
+        precision: `fp32`, `int8`, ..., or `auto`.
+        threads: how many the runtime may use; one is best for small models.
+        verify: also run the golden images on the opened artefact and compare with the stored probabilities.
+
+    Raises:
+        BundleError: if the bundle is damaged, or lacks what was asked for, or fails `verify`.
+        MissingBackendError: if the runtime that it needs is not installed.
+        ValueError: for threads < 1.
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    artefact = select_artefact(manifest, target, precision)
+    with ExitStack() as on_error:
+        backend = open_artefact(folder, artefact, manifest.input, manifest.hierarchy, threads=threads)
+        on_error.callback(backend.close)
+        if verify:
+            check_golden(backend, artefact, manifest, read_golden(folder, manifest))
+        on_error.pop_all()
+    return Model(manifest, artefact, backend)
+
+
+def open_artefact(
+    folder: Path, artefact: Artefact, spec: InputSpec, hierarchy: Hierarchy, *, threads: int = 1
+) -> Backend:
+    """The backend with `artefact` of the bundle `folder` open, if it takes `spec` and answers for `hierarchy`.
+
+    Raises:
+        BundleError: if the file is broken or of other sizes.
+        MissingBackendError: if its runtime is not installed, or is unknown to this version.
+        ValueError: for threads < 1.
+    """
+    backend = backend_class(artefact.target)()
+    with ExitStack() as on_error:
+        on_error.callback(backend.close)
+        backend.open(folder / artefact.files[0].path, threads=threads)
+        _check_sizes(backend, artefact, spec, hierarchy)
+        on_error.pop_all()
+    return backend
+
+
+def _check_sizes(backend: Backend, artefact: Artefact, spec: InputSpec, hierarchy: Hierarchy) -> None:
+    if backend.input_shape != spec.shape:
+        raise BundleError(
+            f"{artefact.title}: expected images of {spec.shape} (H, W, C) as in the manifest, the file takes "
+            f"{backend.input_shape}. Export the bundle again."
+        )
+    # Running a blank image is the way to learn the sizes of the outputs that works on every runtime.
+    outputs = backend.run(np.zeros((1, *spec.shape), np.uint8))
+    classes, concepts = hierarchy.membership().shape
+    expected = [(1, classes), (1, classes), (1, concepts)]
+    actual = [outputs.logits.shape, outputs.probabilities.shape, outputs.concept_probabilities.shape]
+    if actual != expected:
+        raise BundleError(
+            f"{artefact.title}: expected logits, probabilities and concept probabilities of {expected} as in "
+            f"the manifest, the file gives {actual}. Export the bundle again."
+        )

@@ -1,0 +1,219 @@
+"""The contract suite: every backend gives what numpy gives, and refuses the same inputs with the same words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hkd_edge_runtime.backends import Backend, backend_class
+from hkd_edge_runtime.errors import BundleError, ClosedModelError, InputError, MissingBackendError
+
+RUNTIMES = ["onnxruntime", "openvino"]
+
+
+@pytest.fixture(params=["fake", *RUNTIMES])
+def target(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def opener(target: str, tmp_path: Path, model_writer: Callable[..., tuple[Path, ...]]) -> Iterator[Any]:
+    """Opens a toy on the target."""
+    backend = backend_class(target)()
+
+    def open_toy(toy: Any) -> Backend:
+        backend.open(model_writer(target, tmp_path, toy)[0])
+        return backend
+
+    yield open_toy
+    backend.close()
+
+
+@pytest.fixture
+def backend(opener: Any, toy: Any) -> Backend:
+    return opener(toy)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_the_outputs_are_those_of_numpy(backend: Backend, toy: Any, count: int) -> None:
+    actual, expected = backend.run(toy.images(count)), toy.outputs(toy.images(count))
+    for name in ("logits", "probabilities", "concept_probabilities"):
+        np.testing.assert_allclose(getattr(actual, name), getattr(expected, name), atol=1e-5)
+        assert getattr(actual, name).dtype == np.float32
+
+
+def test_colour_images_keep_their_channels_apart(opener: Any, rgb_toy: Any) -> None:
+    images = rgb_toy.images()
+    actual = opener(rgb_toy).run(images).probabilities
+    np.testing.assert_allclose(actual, rgb_toy.outputs(images).probabilities, atol=1e-5)
+
+
+def test_without_axes_the_concept_probabilities_are_empty(opener: Any, flat_toy: Any) -> None:
+    outputs = opener(flat_toy).run(flat_toy.images(3))
+    assert outputs.concept_probabilities.shape == (3, 0)
+    assert outputs.concept_probabilities.dtype == np.float32
+
+
+def test_the_outputs_of_one_run_survive_the_next(backend: Backend, toy: Any) -> None:
+    images = toy.images(2)
+    first = backend.run(images[:1]).probabilities
+    kept = first.copy()
+    backend.run(images[1:])
+    assert np.array_equal(first, kept)
+
+
+def test_strided_and_read_only_images_are_taken(backend: Backend, toy: Any) -> None:
+    images = toy.images(6)[::2]
+    images.flags.writeable = False
+    expected = toy.outputs(images).probabilities
+    np.testing.assert_allclose(backend.run(images).probabilities, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((1, 4, 5, 1), np.float32), "expected a uint8 array (N, 4, 5, 1), got dtype float32"),
+        (np.full((1, 4, 5, 1), np.nan), "got dtype float64"),
+        (np.zeros((1, 4, 5, 1), np.int8), "got dtype int8"),
+        (np.zeros((1, 4, 5, 3), np.uint8), "got shape (1, 4, 5, 3)"),
+        (np.zeros((1, 5, 4, 1), np.uint8), "got shape (1, 5, 4, 1)"),
+        (np.zeros((1, 1, 4, 5), np.uint8), "got shape (1, 1, 4, 5)"),
+        (np.zeros((4, 5, 1), np.uint8), "got shape (4, 5, 1)"),
+        (np.zeros((0, 4, 5, 1), np.uint8), "with N >= 1, got an empty batch"),
+        ([[0]], "got list"),
+    ],
+)
+def test_other_inputs_are_refused(backend: Backend, images: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        backend.run(images)
+    assert message in str(caught.value)
+
+
+def test_a_closed_backend_says_so(backend: Backend, toy: Any) -> None:
+    backend.close()
+    backend.close()
+    with pytest.raises(ClosedModelError, match="expected an open model on .*, got a closed one"):
+        backend.run(toy.images())
+
+
+def test_a_backend_can_be_opened_again(backend: Backend, opener: Any, toy: Any) -> None:
+    backend.close()
+    assert len(opener(toy).run(toy.images(1)).logits) == 1
+
+
+def test_no_threads_at_all_are_refused(target: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="threads: expected a number >= 1, got 0"):
+        backend_class(target)().open(tmp_path / "model", threads=0)
+
+
+def test_the_version_is_a_version(backend: Backend) -> None:
+    assert backend.version()[0].isdigit()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("content", [b"", b"not a model", b"<?xml version='1.0'?><net>"])
+def test_a_file_that_is_no_model_is_refused(runtime: str, tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip(runtime)
+    path = tmp_path / ("model.onnx" if runtime == "onnxruntime" else "model.xml")
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="expected a model for .*, which refuses it") as caught:
+        backend_class(runtime)().open(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_missing_file_is_refused(runtime: str, tmp_path: Path) -> None:
+    pytest.importorskip(runtime)
+    with pytest.raises(BundleError, match="which refuses it"):
+        backend_class(runtime)().open(tmp_path / "model.xml")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": "pixels"}, "expected one input 'images' of uint8, got {'pixels': 'uint8'}"),
+        ({"output": "odds"}, "expected the outputs logits, probabilities and perhaps concept_probabilities"),
+        (
+            {"batch": 1},
+            "expected an input of shape (batch, H, W, C) with only the batch open, got (1, 4, 5, 1)",
+        ),
+        ({"height": "height"}, "got ('?', '?', 5, 1)"),
+    ],
+)
+def test_a_model_that_breaks_the_contract_is_refused(
+    runtime: str, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    pytest.importorskip(runtime)
+    path = _small_onnx(tmp_path / "model.onnx", **change)
+    with pytest.raises(BundleError) as caught:
+        backend_class(runtime)().open(path)
+    assert message in str(caught.value)
+
+
+def _small_onnx(
+    path: Path, *, input: str = "images", output: str = "logits", batch: Any = "batch", height: Any = 4
+) -> Path:
+    """Mean over the pixels; both runtimes read the .onnx file itself."""
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Cast", [input], ["float"], to=kinds.FLOAT),
+        helper.make_node("ReduceMean", ["float", "axes"], [output], keepdims=0),
+        helper.make_node("Softmax", [output], ["probabilities"]),
+    ]
+    axes = onnx.numpy_helper.from_array(np.array([1, 2]), "axes")
+    shape = [batch, height, 5, 1]
+    inputs = [helper.make_tensor_value_info(input, kinds.UINT8, shape)]
+    outputs = [helper.make_tensor_value_info(name, kinds.FLOAT, [batch, 1]) for name in (output, "probabilities")]
+    graph = helper.make_graph(nodes, "small", inputs, outputs, [axes])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+def test_an_unknown_backend_names_the_nearest() -> None:
+    with pytest.raises(MissingBackendError, match="got 'onnxruntme'. Did you mean 'onnxruntime'?"):
+        backend_class("onnxruntme")
+
+
+@pytest.mark.parametrize(("alias", "name"), [("ort", "onnxruntime"), ("onnx", "onnxruntime"), ("ov", "openvino")])
+def test_an_alias_is_the_backend_itself(alias: str, name: str) -> None:
+    assert backend_class(alias) is backend_class(name)
+    assert backend_class(alias).name == name
+
+
+@pytest.mark.parametrize(
+    ("runtime", "command"),
+    [("onnxruntime", 'pip install "onnxruntime!=1.21.0"'), ("openvino", 'pip install "openvino"')],
+)
+def test_a_missing_runtime_names_its_pip_command(
+    runtime: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, runtime, None)
+    assert not backend_class(runtime).is_installed()
+    with pytest.raises(MissingBackendError) as caught:
+        backend_class(runtime)().open(tmp_path / "model")
+    assert command in str(caught.value)
+
+
+def test_the_onnxruntime_that_crashes_on_arm_is_refused_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.21.0")
+    with pytest.raises(MissingBackendError, match="expected another onnxruntime than 1.21.0"):
+        backend_class("onnxruntime")().open(tmp_path / "model.onnx")
+
+
+def test_openvino_computes_in_fp32_with_one_stream(
+    tmp_path: Path, toy: Any, model_writer: Callable[..., tuple[Path, ...]]
+) -> None:
+    xml = model_writer("openvino", tmp_path, toy)[0]
+    backend: Any = backend_class("openvino")()
+    compiled = backend._compile(xml, 1)
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert compiled.get_property("NUM_STREAMS") == 1

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from hkd_edge_runtime.backends import Outputs
+from hkd_edge_runtime.decode import Answer, ConceptAnswer, concept_answer, decode
+from hkd_edge_runtime.errors import BundleError
+from hkd_edge_runtime.hierarchy import Axis, Hierarchy
+
+HIERARCHY = Hierarchy(
+    ("cat", "dog", "car"),
+    (Axis("kind", ("animal", "thing"), (0, 0, 1)), Axis("size", ("small", "large"), (0, -1, 1))),
+)
+
+
+def answer(*probabilities: float, hierarchy: Hierarchy = HIERARCHY) -> Answer:
+    row = np.array([probabilities], np.float32)
+    return decode(Outputs(np.log(row), row, row @ hierarchy.membership()), hierarchy)[0]
+
+
+def test_the_label_is_the_most_probable_class() -> None:
+    result = answer(0.25, 0.125, 0.625)
+    assert (result.label, result.index, result.score) == ("car", 2, 0.625)
+
+
+def test_on_an_axis_the_concept_with_the_largest_mass_wins_over_the_label() -> None:
+    # car is the likeliest class, but the two animals together are likelier than it.
+    result = answer(0.3125, 0.25, 0.4375)
+    assert result.label == "car"
+    assert result.concepts["kind"] == ConceptAnswer("animal", 0.5625)
+
+
+def test_a_larger_silent_mass_means_no_concept() -> None:
+    assert answer(0.25, 0.625, 0.125).concepts["size"] == ConceptAnswer(None, 0.625)
+
+
+def test_a_silent_mass_that_only_equals_the_largest_does_not_win() -> None:
+    assert concept_answer(("small", "large"), [0.5, 0.0]) == ConceptAnswer("small", 0.5)
+
+
+def test_rounding_does_not_make_an_axis_silent_that_speaks_of_all_classes() -> None:
+    concepts = tuple("abcdefg")
+    assert concept_answer(concepts, [np.float32(1 / 7).item()] * 7).concept == "a"
+
+
+def test_top_gives_the_best_classes_first_and_at_most_all() -> None:
+    result = answer(0.25, 0.125, 0.625)
+    assert result.top(2) == (("car", 0.625), ("cat", 0.25))
+    assert len(result.top(9)) == 3
+
+
+def test_top_of_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="k: expected a number >= 1, got 0"):
+        answer(0.5, 0.25, 0.25).top(0)
+
+
+def test_an_answer_becomes_plain_json() -> None:
+    result = json.loads(json.dumps(answer(0.25, 0.625, 0.125).to_dict()))
+    assert result["label"] == "dog"
+    assert result["probabilities"] == {"cat": 0.25, "dog": 0.625, "car": 0.125}
+    assert result["concepts"]["size"] == {"concept": None, "score": 0.625}
+
+
+def test_without_axes_there_are_no_concepts() -> None:
+    assert answer(0.5, 0.5, hierarchy=Hierarchy(("cat", "dog"))).concepts == {}
+
+
+def test_a_probability_that_is_no_number_is_refused() -> None:
+    with pytest.raises(BundleError, match="probabilities: expected numbers, got NaN"):
+        answer(0.5, float("nan"), 0.5)
