@@ -53,7 +53,7 @@ def weights_are_signed_per_channel(model: onnx.ModelProto, contract: Contract) -
     for name, (integers, dequantize) in _quantized_weights(model).items():
         if integers.dtype != np.int8:
             findings.append(f"weight {name!r}: expected int8, got {integers.dtype}")
-        if tensors[dequantize.input[1]].size == 1 and max(integers.shape) > 1:
+        if tensors[dequantize.input[1]].ndim == 0:
             findings.append(f"weight {name!r}: expected one scale per channel, got one for all")
     return findings
 

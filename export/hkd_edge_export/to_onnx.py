@@ -38,12 +38,16 @@ class Deployed(nn.Module):
     pixel_bias: torch.Tensor
     membership: torch.Tensor
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """The float32 images (N, C, H, W) that the network was trained on."""
         # TensorRT refuses a Transpose of uint8, so the cast comes first. The mean must not be folded into the
         # first convolution, whose zero padding would then stand for another colour than in training.
         pixels = images.to(torch.float32).permute(0, 3, 1, 2)
-        normalised = (pixels * self.pixel_scale + self.pixel_bias).clone(memory_format=torch.contiguous_format)
-        logits = self.net(normalised)
+        # One channel leaves the strides of (N, H, W, C) behind, on which a network's `view` would fail.
+        return (pixels * self.pixel_scale + self.pixel_bias).clone(memory_format=torch.contiguous_format)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        logits = self.net(self.normalise(images))
         probabilities = torch.softmax(logits, dim=1)
         if self.membership.shape[1] == 0:
             return logits, probabilities
@@ -76,7 +80,7 @@ def _check_logits(deployed: Deployed, example: torch.Tensor, spec: ExportSpec) -
     taken = f"normalised images (N, {spec.channels}, {spec.height}, {spec.width})"
     try:
         with torch.no_grad():
-            arrived = tuple(deployed(example)[0].shape)
+            arrived = tuple(deployed.net(deployed.normalise(example)).shape)
     except RuntimeError as error:
         raise ExportError(f"model: expected a network that takes {taken}, but it fails: {error}") from error
     if arrived != expected:

@@ -33,7 +33,7 @@ def to_openvino(onnx: Path, xml: Path) -> Path:
 
     failures = (frontend.OpConversionFailure, frontend.OpValidationFailure, frontend.GeneralFailure)
     try:
-        # Not `Core.read_model`: this folds constants too, which halves the .xml and saves a third of start-up.
+        # Not `Core.read_model`: this folds constants too, which halves the .xml and saves start-up time.
         model = openvino.convert_model(onnx)
     except (RuntimeError, *failures) as error:
         raise ExportError(f"{onnx}: expected a network that OpenVINO reads, but it says: {error}") from error

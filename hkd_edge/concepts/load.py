@@ -48,8 +48,9 @@ def _check(value: Any, classes: Sequence[str]) -> Iterator[_Finding]:
     if not isinstance(value, dict):
         yield (), f"expected a section with the key {_AXES}, got {shown(value)}."
         return
-    for key in value.keys() - {_AXES}:
-        yield (key,), f"unknown key.{did_you_mean(key, [_AXES])} Valid keys: {_AXES}."
+    for key in value:
+        if key != _AXES:
+            yield (key,), f"unknown key.{did_you_mean(key, [_AXES])} Valid keys: {_AXES}."
     axes = value.get(_AXES)
     if isinstance(axes, dict) and axes:
         for name, concepts in axes.items():

@@ -73,7 +73,12 @@ class UnreadableYaml(Exception):
 
 def dotted(root: str, keys: Keys) -> str:
     """`recipe.student.architecture.widths[0]` for the root `recipe`."""
-    return root + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    return root + "".join(f"[{key}]" if isinstance(key, int) else f".{printable(key)}" for key in keys)
+
+
+def printable(text: str) -> str:
+    """`text` with what could break a line or steer a terminal written as an escape."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def report(problems: Iterable[Problem]) -> str:

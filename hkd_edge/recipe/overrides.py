@@ -14,6 +14,7 @@ from hkd_edge.recipe.located_yaml import (
     UnreadableYaml,
     dotted,
     parse_yaml,
+    printable,
 )
 from hkd_edge.recipe.outline import all_keys, keys_of, node_at
 from hkd_edge.recipe.problems import ROOT
@@ -32,7 +33,7 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
 
 
 def _apply(document: Document, override: str) -> Document:
-    place = Place(f"--set {override}")
+    place = Place(printable(f"--set {override}"))
     name, equals, text = override.partition("=")
     name = name.strip()
     if not equals:

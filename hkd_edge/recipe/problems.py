@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from hkd_edge.recipe.located_yaml import Document, Keys, Problem, dotted
+from hkd_edge.recipe.located_yaml import Document, Keys, Problem, dotted, printable
 from hkd_edge.recipe.outline import keys_of, node_at
 from hkd_edge.recipe.rules import broken_rules
 from hkd_edge.recipe.schema import BROKEN_RULES
@@ -103,6 +103,6 @@ def shown(value: object) -> str:
             return f"{value}, which is not finite"
         case str():
             short = value if len(value) <= _LONGEST_SHOWN else value[: _LONGEST_SHOWN - 1] + "…"
-            return json.dumps(short, ensure_ascii=False)
+            return printable(json.dumps(short, ensure_ascii=False))
         case _:
             return str(value)

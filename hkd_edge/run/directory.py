@@ -93,13 +93,13 @@ def _check_existing(path: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _write_recipe(path: Path, recipe: Recipe) -> Recipe:
     """Writes the resolved recipe and a copy of its hierarchy; the recipe that names the copy."""
-    copied = recipe.in_folder(path)
+    copied = recipe.moved_to(path)
     hierarchy = recipe.hierarchy_path
     if hierarchy is not None and hierarchy.is_file():
         text = hierarchy.read_bytes()
         with write_atomically(path / HIERARCHY_FILE) as temporary:
             temporary.write_bytes(text)
-        copied = _naming_hierarchy(recipe, HIERARCHY_FILE).in_folder(path)
+        copied = _naming_hierarchy(copied, HIERARCHY_FILE).in_folder(path)
     with write_atomically(path / RECIPE_FILE) as temporary:
         temporary.write_text(dump_recipe(copied), encoding="utf-8")
     return copied

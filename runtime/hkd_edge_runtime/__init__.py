@@ -5,7 +5,9 @@ Start at `load`: `with load("bundle") as model: answer = model.predict("coat.png
 
 from __future__ import annotations
 
-from hkd_edge_runtime.decode import Answer, ConceptAnswer
+import importlib
+from typing import TYPE_CHECKING
+
 from hkd_edge_runtime.errors import (
     BundleError,
     ClosedModelError,
@@ -13,7 +15,10 @@ from hkd_edge_runtime.errors import (
     InputError,
     MissingBackendError,
 )
-from hkd_edge_runtime.session import Model, load
+
+if TYPE_CHECKING:
+    from hkd_edge_runtime.decode import Answer, ConceptAnswer
+    from hkd_edge_runtime.session import Model, load
 
 __version__ = "0.1.0"
 
@@ -29,3 +34,12 @@ __all__ = [
     "__version__",
     "load",
 ]
+
+# These bring numpy (about 0.1 s); the toolchain's `--help`, which needs the errors alone, must not wait for it.
+_ON_DEMAND = {"Answer": "decode", "ConceptAnswer": "decode", "Model": "session", "load": "session"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_ON_DEMAND[name]}"), name)

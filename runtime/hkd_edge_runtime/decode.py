@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -73,9 +74,10 @@ def decode(outputs: Outputs, hierarchy: Hierarchy) -> list[Answer]:
     Raises:
         BundleError: if a probability is not a number, which only a broken artefact or runtime gives.
     """
+    columns = hierarchy.slices()
     return [
-        _answer(probabilities, masses, hierarchy)
-        for probabilities, masses in zip(outputs.probabilities, outputs.concept_probabilities, strict=True)
+        _answer(probabilities, masses, hierarchy, columns)
+        for probabilities, masses in zip(outputs.probabilities, outputs.concept_probabilities.tolist(), strict=True)
     ]
 
 
@@ -92,15 +94,18 @@ def concept_answer(concepts: tuple[str, ...], masses: list[float]) -> ConceptAns
     return ConceptAnswer(concepts[masses.index(largest)], largest)
 
 
-def _answer(probabilities: npt.NDArray[np.float32], masses: npt.NDArray[np.float32], hierarchy: Hierarchy) -> Answer:
+def _answer(
+    probabilities: npt.NDArray[np.float32],
+    masses: list[float],
+    hierarchy: Hierarchy,
+    columns: tuple[slice, ...],
+) -> Answer:
     index = int(probabilities.argmax())
     score = float(probabilities[index])
     # argmax stops at the first NaN, so this finds it wherever it is.
-    if np.isnan(score):
+    if math.isnan(score):
         raise BundleError("probabilities: expected numbers, got NaN. The artefact does not run right here; verify it.")
-    mass_list = masses.tolist()
     concepts = {
-        axis.name: concept_answer(axis.concepts, mass_list[columns])
-        for axis, columns in zip(hierarchy.axes, hierarchy.slices(), strict=True)
+        axis.name: concept_answer(axis.concepts, masses[own]) for axis, own in zip(hierarchy.axes, columns, strict=True)
     }
     return Answer(hierarchy.classes[index], score, index, probabilities, concepts, hierarchy.classes)

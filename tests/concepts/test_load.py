@@ -45,7 +45,11 @@ def complaint(write: Callable[[str], Path]) -> Callable[[str], list[str]]:
 
 def test_concepts_keep_their_order_and_unnamed_classes_are_silent(write):
     kind, sleeves = load_hierarchy(write(GOOD), CLASSES).axes
-    assert (kind.name, kind.concepts, kind.class_to_concept) == ("kind", ("tops", "footwear"), (0, 0, 1, 1, -1, -1))
+    assert (kind.name, kind.concepts, kind.class_to_concept) == (
+        "kind",
+        ("tops", "footwear"),
+        (0, 0, 1, 1, -1, -1),
+    )
     assert (sleeves.name, sleeves.concepts) == ("sleeves", ("long", "short"))
     assert sleeves.class_to_concept == (0, 1, -1, -1, -1, -1)
 
@@ -109,7 +113,7 @@ def test_concepts_keep_their_order_and_unnamed_classes_are_silent(write):
         (
             "footwear:",
             '"foot\\awear":',
-            "h.yaml:4: hierarchy.axes.kind.foot\awear: expected a name that can be printed, got 'foot\\x07wear'.",
+            "h.yaml:4: hierarchy.axes.kind.foot\\x07wear: expected a name that can be printed, got 'foot\\x07wear'.",
         ),
         (
             "sleeves:",
@@ -130,7 +134,12 @@ def test_an_inconsistency_is_told_with_its_place(complaint, old, new, expected):
 
 @pytest.mark.parametrize(
     ("text", "got"),
-    [("axes: {}\n", "an empty section"), ("axes:\n", "null"), ("axes: [a]\n", "a list"), ("{}\n", "no such key")],
+    [
+        ("axes: {}\n", "an empty section"),
+        ("axes:\n", "null"),
+        ("axes: [a]\n", "a list"),
+        ("{}\n", "no such key"),
+    ],
 )
 def test_a_hierarchy_needs_an_axis(complaint, text, got):
     assert complaint(text) == [

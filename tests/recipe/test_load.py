@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -124,5 +125,6 @@ def test_a_dumped_name_that_looks_like_something_else_stays_text(small, write, n
 def test_reading_recipes_loads_nothing_heavy():
     heavy = {"torch", "onnx", "onnxruntime", "openvino", "nncf", "sklearn"}
     code = f"import sys, hkd_edge.recipe, hkd_edge.concepts; print(sorted({heavy!r} & set(sys.modules)))"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    answer = subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

@@ -84,6 +84,10 @@ def test_an_override_inside_something_that_is_no_section_leaves_that_to_be_told(
     )
 
 
+def test_an_override_of_many_lines_is_told_on_one(complaint):
+    assert complaint(overrides=("seed=\n-1",)).startswith(r"--set seed=\n-1: recipe.seed: expected a whole number")
+
+
 def test_the_file_s_problems_come_before_those_of_overrides(complaint):
     told = complaint(("name: small", "name: a b"), overrides=("seed=-1", "sed=1"))
     assert [line.split(":")[0] for line in told.splitlines()] == ["x.yaml", "--set sed=1", "--set seed=-1"]

@@ -167,5 +167,9 @@ def test_values_are_shown_as_yaml_has_them(value, expected):
     assert shown(value) == expected
 
 
+def test_text_cannot_steer_a_terminal():
+    assert shown("\x1b[2J\x7f\n") == r'"\u001b[2J\x7f\n"'
+
+
 def test_long_text_is_shown_shortened():
     assert len(shown("x" * 1000)) == 62

@@ -78,7 +78,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
 
 
 @given(manifests())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_a_manifest_survives_json(manifest: Manifest) -> None:
     text = json.dumps(manifest_to_dict(manifest), ensure_ascii=False, allow_nan=False)
     assert manifest_from_dict(json.loads(text)) == manifest

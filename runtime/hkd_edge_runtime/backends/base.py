@@ -117,17 +117,23 @@ def check_batch(images: object, shape: tuple[int, int, int]) -> None:
     Raises:
         InputError: saying what was expected and what arrived.
     """
-    expected = f"expected a uint8 array (N, {', '.join(map(str, shape))})"
     if not isinstance(images, np.ndarray):
-        raise InputError(f"images: {expected}, got {type(images).__name__}. Convert it with numpy.")
+        raise InputError(f"images: {_expected(shape)}, got {type(images).__name__}. Convert it with numpy.")
     if images.dtype != np.uint8:
         raise InputError(
-            f"images: {expected}, got dtype {images.dtype}. Give pixels from 0 to 255; the model normalises them."
+            f"images: {_expected(shape)}, got dtype {images.dtype}. "
+            "Give pixels from 0 to 255; the model normalises them."
         )
     if images.ndim != 4 or images.shape[1:] != shape:
-        raise InputError(f"images: {expected}, got shape {images.shape}. Check size, channels and layout (NHWC).")
+        raise InputError(
+            f"images: {_expected(shape)}, got shape {images.shape}. Check size, channels and layout (NHWC)."
+        )
     if len(images) == 0:
-        raise InputError(f"images: {expected} with N >= 1, got an empty batch. Give at least one image.")
+        raise InputError(f"images: {_expected(shape)} with N >= 1, got an empty batch. Give at least one image.")
+
+
+def _expected(shape: tuple[int, int, int]) -> str:
+    return f"expected a uint8 array (N, {', '.join(map(str, shape))})"
 
 
 def check_contract(path: Path, inputs: dict[str, str], outputs: set[str]) -> None:

@@ -1,0 +1,33 @@
+"""What several test modules share: a whole run on scikit-learn's digits, and the command line in a subprocess."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def hkd_edge() -> Command:
+    """Runs `hkd-edge` with the arguments given, as a person would, and returns what came of it."""
+
+    def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from hkd_edge.cli import main; main()", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=cwd or ROOT, check=False, timeout=300)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits_run(hkd_edge: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the recipe `digits`; tests must not change it."""
+    run = tmp_path_factory.mktemp("runs") / "digits"
+    result = hkd_edge("run", "digits", "-o", run)
+    assert result.returncode == 0, result.stderr
+    return run

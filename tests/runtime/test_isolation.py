@@ -1,0 +1,83 @@
+"""What an import may load, and that nothing reaches for the network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HEAVY = ["torch", "onnx", "onnxruntime", "openvino", "PIL", "click", "pydantic", "rich", "yaml", "nncf"]
+
+REFUSE_NETWORK = """
+import socket
+def refuse(*arguments, **options):
+    raise SystemExit(f"the network was reached for: {arguments[1:]}")
+socket.socket.connect = refuse
+socket.socket.connect_ex = refuse
+socket.getaddrinfo = refuse
+"""
+
+
+def python(code: str) -> str:
+    """What `code` prints in a fresh interpreter with this one's search path."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": ":".join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("module", ["hkd_edge_runtime", "hkd_edge_runtime.__main__"])
+def test_an_import_loads_numpy_alone(module: str) -> None:
+    loaded = python(f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])")
+    assert loaded == "[]"
+
+
+def test_looking_for_a_runtime_does_not_import_it() -> None:
+    code = """
+import sys
+from hkd_edge_runtime.backends import BACKENDS, backend_class
+print([backend_class(name).is_installed() in (True, False) for name in BACKENDS])
+"""
+    assert python(code + f"print([m for m in {HEAVY} if m in sys.modules])") == "[True, True]\n[]"
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+def test_a_prediction_loads_no_training_package_and_reaches_for_no_network(
+    bundle_maker: Callable[..., Path], target: str
+) -> None:
+    folder = bundle_maker({"target": target})
+    code = f"""
+import sys
+{REFUSE_NETWORK}
+import numpy as np
+import hkd_edge_runtime as hkd
+with hkd.load({str(folder)!r}) as model:
+    model.predict(np.zeros((4, 5), np.uint8))
+print([m for m in ("torch", "onnx", "click", "pydantic", "PIL", "nncf") if m in sys.modules])
+print(sys.modules.get("openvino_telemetry"))
+"""
+    assert python(code) == "[]\nNone"
+
+
+def test_opening_the_openvino_backend_alone_blocks_its_telemetry(model_writer: Any, toy: Any, tmp_path: Path) -> None:
+    xml = model_writer("openvino", tmp_path, toy)[0]
+    code = f"""
+import sys
+{REFUSE_NETWORK}
+from pathlib import Path
+from hkd_edge_runtime.backends import backend_class
+backend = backend_class("openvino")()
+backend.open(Path({str(xml)!r}))
+print(backend.version()[0].isdigit(), [m for m in sys.modules if m.startswith("openvino_telemetry.")])
+print(sys.modules["openvino_telemetry"])
+"""
+    assert python(code) == "True []\nNone"

@@ -1,0 +1,76 @@
+"""Data flows one way: who may import whom, read off the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# Each room of hkd_edge may import the rooms named here, itself, and the two packages below it.
+ROOMS = {
+    "errors": set(),
+    "recipe": {"errors"},
+    "concepts": {"errors", "recipe"},
+    "data": {"errors", "recipe"},
+    "models": {"errors", "recipe"},
+    "train": {"errors", "recipe", "data"},
+    "evaluate": {"errors", "recipe", "train"},
+    "distill": {"errors", "recipe", "data", "models", "train", "evaluate"},
+    "report": {"train"},
+    "run": {"errors", "recipe", "data", "train", "report"},
+    "stages": {
+        *("errors", "recipe", "concepts", "data", "models", "train"),
+        *("evaluate", "distill", "report", "run"),
+    },
+    "pipeline": {"errors", "recipe", "report", "run", "stages"},
+    "doctor": {"errors", "data", "train"},
+    "cli": {"recipe", "run", "report", "pipeline", "doctor"},
+}
+RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino"}
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT / "hkd_edge").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", sources("hkd_edge"), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        return
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("hkd_edge.")}
+    assert used <= ROOMS[room] | {room}
+
+
+@pytest.mark.parametrize("path", sources("export"), ids=lambda path: path.name)
+def test_export_knows_nothing_of_the_toolchain(path: Path) -> None:
+    assert not [name for name in imports(path) if name.split(".")[0] in ("hkd_edge", "click", "pydantic", "rich")]
+
+
+@pytest.mark.parametrize("path", sources("runtime"), ids=lambda path: path.name)
+def test_the_runtime_needs_numpy_and_backends_alone(path: Path) -> None:
+    import sys
+
+    foreign = {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"hkd_edge_runtime"}
+    assert foreign <= RUNTIME_MAY_IMPORT
+
+
+def test_recipes_and_concepts_never_import_torch() -> None:
+    for room in ("recipe", "concepts"):
+        for path in sources(f"hkd_edge/{room}"):
+            assert "torch" not in {name.split(".")[0] for name in imports(path)}, path

@@ -1,0 +1,214 @@
+"""The main job on real images: what a run leaves, that nothing is done twice, and that a kill costs nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hkd_edge_runtime import load
+from hkd_edge_runtime.manifest import read_manifest
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("data", "concepts", "teach", "distill", "export", "validate", "bundle")
+ROW_FIELDS = {
+    "target",
+    "runtime",
+    "precision",
+    "images",
+    "top1",
+    "concept_top1",
+    "agreement",
+    "p50_ms",
+    "p90_ms",
+    "p99_ms",
+    "size_bytes",
+    "shipped",
+    "reason",
+}
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from hkd_edge.cli import main; main()", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    """Until `path` is there and the process is still at work."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end, f"no {path} after {seconds} s"
+        time.sleep(0.005)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_validation_has_a_whole_row_for_each_artefact(digits_run: Path) -> None:
+    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
+    assert {(row["target"], row["precision"]) for row in rows} == {
+        (target, precision) for target in ("onnxruntime", "openvino") for precision in ("fp32", "int8")
+    }
+    for row in rows:
+        assert row.keys() >= ROW_FIELDS
+        assert row["images"] == 450
+        assert row["top1"] > 90
+        assert row["concept_top1"] > row["top1"]
+        assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"]
+        assert row["reason"]
+
+
+def test_float_files_answer_like_the_torch_student(digits_run: Path) -> None:
+    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
+    for row in rows:
+        if row["precision"] == "fp32":
+            assert row["agreement"] == 100
+            assert row["max_logit_error"] < 1e-3
+
+
+def test_each_target_ships_one_artefact(digits_run: Path) -> None:
+    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
+    assert sorted(row["target"] for row in rows if row["shipped"]) == ["onnxruntime", "openvino"]
+
+
+def test_the_summary_has_the_rows_of_the_validation(digits_run: Path) -> None:
+    summary = (digits_run / "summary.md").read_text()
+    for row in json.loads((digits_run / "validation.json").read_text())["rows"]:
+        assert f"| {row['target']} | {row['precision']} | {row['top1']:.2f} |" in summary
+
+
+def test_the_bundle_answers_with_the_accuracy_that_validation_measured(digits_run: Path) -> None:
+    from hkd_edge.data.load import load_dataset
+
+    test = load_dataset("digits", None, download=False).test
+    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
+    expected = next(row["top1"] for row in rows if row["target"] == "onnxruntime" and row["precision"] == "int8")
+    with load(digits_run / "bundle", target="onnxruntime", precision="int8") as model:
+        answers = model.predict_batch(test.images)
+    right = sum(answer.index == label for answer, label in zip(answers, test.labels, strict=True))
+    assert 100 * right / len(test) == pytest.approx(expected)
+
+
+def test_the_bundle_says_where_it_comes_from_without_a_path_of_this_machine(digits_run: Path) -> None:
+    manifest = read_manifest(digits_run / "bundle")
+    assert manifest.provenance["data"]["source"] == "scikit-learn's bundled digits"  # type: ignore[index]
+    assert manifest.provenance["recipe"]["distill"]["temperature"] == 4.0  # type: ignore[index]
+    for file in (digits_run / "bundle").rglob("*"):
+        if file.is_file():
+            assert str(ROOT).encode() not in file.read_bytes(), file
+
+
+def test_a_second_run_skips_every_stage(digits_run: Path, hkd_edge: Command) -> None:
+    before = {file: file.stat().st_mtime_ns for file in (digits_run / "stages").iterdir()}
+    result = hkd_edge("run", "digits", "-o", digits_run, "--resume")
+    assert result.returncode == 0
+    assert result.stderr.count("done already, skipped") == len(STAGES)
+    assert {file: file.stat().st_mtime_ns for file in (digits_run / "stages").iterdir()} == before
+
+
+def test_a_changed_key_runs_just_the_stages_that_depend_on_it(
+    digits_run: Path, hkd_edge: Command, tmp_path: Path
+) -> None:
+    run = shutil.copytree(digits_run, tmp_path / "run")
+    result = hkd_edge("run", run, "--set", "validate.latency_runs=20")
+    assert result.returncode == 0, result.stderr
+    skipped = [line.split()[0] for line in result.stderr.splitlines() if "skipped" in line]
+    assert skipped == ["data", "concepts", "teach", "distill", "export"]
+
+
+def test_a_stage_command_stops_at_its_stage(tmp_path: Path, hkd_edge: Command) -> None:
+    result = hkd_edge("concepts", "digits", "-o", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    assert sorted(file.stem for file in (tmp_path / "run" / "stages").iterdir()) == ["concepts", "data"]
+
+
+@pytest.mark.parametrize(("checkpoint", "killed_in"), [("concept", "teach"), ("student", "distill")])
+def test_a_run_killed_in_a_training_resumes_to_the_same_bits(
+    digits_run: Path, hkd_edge: Command, tmp_path: Path, checkpoint: str, killed_in: str
+) -> None:
+    run = tmp_path / "run"
+    process = start("run", "digits", "-o", run)
+    wait_for(run / "checkpoints" / f"{checkpoint}.pt", process)
+    process.kill()
+    process.communicate()
+    assert not (run / "stages" / f"{killed_in}.json").exists()
+    result = hkd_edge("run", "digits", "-o", run, "--resume")
+    assert result.returncode == 0, result.stderr
+    for file in ("teacher/concept.pt", "student/student.pt", "artefacts/onnxruntime/int8.onnx"):
+        assert sha256(run / file) == sha256(digits_run / file), file
+
+
+def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_says_how(tmp_path: Path, hkd_edge: Command) -> None:
+    run = tmp_path / "run"
+    process = start("distill", "digits", "-o", run)
+    wait_for(run / "checkpoints" / "concept.pt", process)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"go on by: hkd-edge distill {run}" in errors
+    assert "Traceback" not in errors
+    assert hkd_edge("distill", run).returncode == 0
+
+
+def test_a_full_disk_is_one_message(tmp_path: Path, hkd_edge: Command) -> None:
+    if os.geteuid() == 0 or not Path("/dev/full").exists():
+        pytest.skip("root may write anywhere, so a forbidden folder cannot be made")
+    (tmp_path / "run").mkdir(mode=0o500)
+    result = hkd_edge("data", "digits", "-o", tmp_path / "run")
+    assert result.returncode == 6
+    assert result.stderr.startswith("error: ")
+
+
+def test_a_student_without_teacher_and_hierarchy_goes_the_whole_way(tmp_path: Path, hkd_edge: Command) -> None:
+    alone = ("teacher=null", "concepts.hierarchy=null", "distill.weights.concept=0", "distill.training.epochs=6")
+    overrides = [word for override in alone for word in ("--set", override)]
+    result = hkd_edge("run", "digits", "-o", tmp_path / "run", *overrides)
+    assert result.returncode == 0, result.stderr
+    row = json.loads((tmp_path / "run" / "validation.json").read_text())["rows"][0]
+    assert row["concept_top1"] is None
+    assert row["agreement"] == 100
+
+
+@pytest.mark.slow
+def test_every_loss_together_with_both_teachers_goes_the_whole_way(tmp_path: Path, hkd_edge: Command) -> None:
+    teacher = "{architecture: {stem_width: 8, widths: [16, 32], blocks: [1, 0]}, training: {epochs: 4, batch_size: 64}}"
+    weights = "{ce: 1, concept: 0.5, embedding: 0.2, relational: 0.2, kd: 0.5}"
+    result = hkd_edge(
+        *("run", "digits", "-o", tmp_path / "run"),
+        *("--set", f"task_teacher={teacher}", "--set", f"distill.weights={weights}"),
+    )
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "run" / "validation.json").read_text())["rows"]
+    assert min(row["top1"] for row in rows) > 80
+
+
+def test_artefacts_too_bad_to_ship_end_the_run_with_their_own_exit_code(
+    digits_run: Path, hkd_edge: Command, tmp_path: Path
+) -> None:
+    run = shutil.copytree(digits_run, tmp_path / "run")
+    other = hkd_edge(
+        "export", "digits", "-o", tmp_path / "other", "--set", "seed=1", "--set", "distill.training.epochs=2"
+    )
+    assert other.returncode == 0, other.stderr
+    # Another student's files under a stamp that vouches for them: what a swapped artefact looks like.
+    shutil.copytree(tmp_path / "other" / "artefacts", run / "artefacts", dirs_exist_ok=True)
+    stamp = json.loads((run / "stages" / "export.json").read_text())
+    stamp["outputs"] = {name: sha256(run / name) for name in stamp["outputs"]}
+    (run / "stages" / "export.json").write_text(json.dumps(stamp))
+    result = hkd_edge("run", run)
+    assert result.returncode == 9
+    assert "expected to agree with the torch student" in result.stderr
+    assert (run / "validation.json").is_file()
+    assert not (run / "stages" / "validate.json").exists()
