@@ -45,8 +45,8 @@ def run_pipeline(
     """
     stamps: dict[str, Stamp] = {}
     try:
-        with open_run(run, recipe, resume=resume, overwrite=overwrite) as copied:
-            context = Context(copied, run, reporter)
+        with open_run(run, recipe, resume=resume, overwrite=overwrite):
+            context = Context(recipe, run, reporter)
             for stage in STAGES:
                 stamps[stage.name] = run_stage(stage, context, stamps)
                 if stage.name == until:

@@ -15,7 +15,8 @@ from onnx import TensorProto
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from hkd_edge_export.errors import ExportError
-from hkd_edge_export.spec import CONCEPT_PROBABILITIES, INPUT, LOGITS, OPSET, PROBABILITIES, ExportSpec
+from hkd_edge_export.spec import OPSET, ExportSpec
+from hkd_edge_runtime.backends.base import CONCEPT_PROBABILITIES, INPUT, LOGITS, PROBABILITIES
 
 # A flatten exported through shape arithmetic ran right in fp32, and in INT8 on ONNX Runtime, but in INT8 on
 # OpenVINO it fell from 91 % to 47 %, from the same file. Control flow would hide such nodes in subgraphs.

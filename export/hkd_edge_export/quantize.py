@@ -13,7 +13,7 @@ from hkd_edge_export.errors import ExportError
 from hkd_edge_export.lint import lint_onnx
 from hkd_edge_export.lint_int8 import FULL_RANGE_INT8_RULES, UNSIGNED_INT8_RULES, WEIGHTED
 from hkd_edge_export.quiet import quiet
-from hkd_edge_export.spec import INPUT, LOGITS
+from hkd_edge_runtime.backends.base import INPUT, LOGITS
 from hkd_edge_runtime.telemetry import block_telemetry
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from hkd_edge_runtime.backends.base import CONCEPT_PROBABILITIES, LOGITS, PROBABILITIES
 from hkd_edge_runtime.hierarchy import Hierarchy
 
 OPSET = 20
-INPUT = "images"
-LOGITS = "logits"
-PROBABILITIES = "probabilities"
-CONCEPT_PROBABILITIES = "concept_probabilities"
 
 
 @dataclass(frozen=True)

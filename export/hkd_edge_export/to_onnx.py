@@ -13,7 +13,8 @@ from hkd_edge_export.canonical import rename_nodes, save, strip
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.lint import lint_onnx
 from hkd_edge_export.quiet import quiet
-from hkd_edge_export.spec import INPUT, OPSET, ExportSpec
+from hkd_edge_export.spec import OPSET, ExportSpec
+from hkd_edge_runtime.backends.base import INPUT
 
 # Batch 1 would be taken for a constant by torch.export.
 EXAMPLE_BATCH = 2

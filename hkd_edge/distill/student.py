@@ -51,13 +51,14 @@ class DistillTask:
         self.module: nn.Module = nn.ModuleDict(modules)
 
     def loss(self, epoch: int, indices: Tensor) -> Tensor:
-        """One of the recipe's views, in turn: the student sees the very images that the teachers answered."""
-        view = epoch % self._settings.views
+        """The teachers' answers are those to the recipe's views in turn; see `Distill.fresh_views` for the images."""
+        answered = epoch % self._settings.views
+        seen = epoch if self._settings.fresh_views else answered
         student: Network = self.module["student"]  # type: ignore[index]
         with autocast(self._data.device, self._precision):
-            embedding = student.embed(self._data.view_batch(view, indices))
+            embedding = student.embed(self._data.view_batch(seen, indices))
             logits = student.head(embedding)
-        return self._weighted(logits.float(), embedding.float(), view, indices)
+        return self._weighted(logits.float(), embedding.float(), answered, indices)
 
     def accuracies(self, module: nn.Module) -> dict[str, float]:
         """Top-1 of the student on the validation images."""

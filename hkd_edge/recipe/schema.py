@@ -142,10 +142,14 @@ class Distill(Section):
     )
     views: int = key(
         2,
-        "Augmented views of each training image: a teacher answers each once and is then read from a cache; "
-        "1 = the same augmented images in every epoch.",
+        "Augmented views of each training image that the teachers answer once and are then read from a cache for.",
         typical="1 to 16",
         ge=1,
+    )
+    fresh_views: bool = key(
+        False,
+        "false = the student sees just the views that were answered, in turn; true = a new view in every epoch, "
+        "while the answers still come from the cached views of the same image.",
     )
 
 

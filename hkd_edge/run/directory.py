@@ -41,10 +41,10 @@ _OWNED = (
 
 
 @contextmanager
-def open_run(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> Iterator[Recipe]:
-    """Holds the run directory `path` against other processes; gives `recipe` as it now stands in there.
+def open_run(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Holds the run directory `path` against other processes, with copies of `recipe` and its hierarchy in it.
 
-    The recipe and its hierarchy are copied, so that the run can be gone on with when the originals are gone.
+    By the copies the run can be gone on with when the originals are gone; now the originals are what is read.
 
     Raises:
         RunDirectoryError: if it exists and neither `resume` nor `overwrite` is set, is no run directory, is in use by
@@ -63,7 +63,8 @@ def open_run(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> It
         if overwrite:
             _clear(path)
         _remove_torn_files(path)
-        yield _write_recipe(path, recipe)
+        _write_recipe(path, recipe)
+        yield
 
 
 def is_run(path: Path) -> bool:
@@ -91,8 +92,8 @@ def _check_existing(path: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _write_recipe(path: Path, recipe: Recipe) -> Recipe:
-    """Writes the resolved recipe and a copy of its hierarchy; the recipe that names the copy."""
+def _write_recipe(path: Path, recipe: Recipe) -> None:
+    """Writes the resolved recipe, and a copy of its hierarchy, which it then names."""
     copied = recipe.moved_to(path)
     hierarchy = recipe.hierarchy_path
     if hierarchy is not None and hierarchy.is_file():
@@ -102,7 +103,6 @@ def _write_recipe(path: Path, recipe: Recipe) -> Recipe:
         copied = _naming_hierarchy(copied, HIERARCHY_FILE).in_folder(path)
     with write_atomically(path / RECIPE_FILE) as temporary:
         temporary.write_text(dump_recipe(copied), encoding="utf-8")
-    return copied
 
 
 def _naming_hierarchy(recipe: Recipe, name: str) -> Recipe:

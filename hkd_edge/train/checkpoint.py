@@ -17,8 +17,9 @@ from hkd_edge_runtime.files import write_atomically
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Writes `state` (tensors, numbers, strings and containers of them) atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(path) as temporary:
-        torch.save(dict(state), temporary)
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        # Given a path, torch writes its stem into the file, and the same weights would differ by a temporary name.
+        torch.save(dict(state), file)
 
 
 def load_checkpoint(path: Path, key: str, device: torch.device) -> dict[str, Any] | None:
