@@ -212,3 +212,18 @@ def test_artefacts_too_bad_to_ship_end_the_run_with_their_own_exit_code(
     assert "expected to agree with the torch student" in result.stderr
     assert (run / "validation.json").is_file()
     assert not (run / "stages" / "validate.json").exists()
+
+
+@pytest.mark.slow
+def test_the_main_recipe_runs_on_all_of_fashion_mnist(tmp_path: Path, hkd_edge: Command) -> None:
+    short = ("teacher.training.epochs=1", "distill.training.epochs=1", "distill.views=1", "validate.latency_runs=50")
+    overrides = [word for override in short for word in ("--set", override)]
+    result = hkd_edge("run", "fashion_mnist", "-o", tmp_path / "run", *overrides)
+    if result.returncode == 5 and "expected to fetch Fashion-MNIST" in result.stderr:
+        pytest.skip(f"Fashion-MNIST cannot be had here: {result.stderr}")
+    assert result.returncode == 0, result.stderr
+    facts = json.loads((tmp_path / "run" / "data" / "data.json").read_text())
+    assert facts["images"] == {"train": 54_000, "validation": 6_000, "test": 10_000}
+    rows = json.loads((tmp_path / "run" / "validation.json").read_text())["rows"]
+    assert min(row["top1"] for row in rows) > 80
+    assert {row["images"] for row in rows} == {10_000}

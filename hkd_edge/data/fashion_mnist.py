@@ -169,6 +169,6 @@ def _read_split(files: dict[str, Path], split: str) -> ImageSet:
         )
     if labels.max() >= len(CLASSES):
         raise DataError(
-            f"{files[f'{split}-labels-idx1']}: expected labels 0 to 9, got {labels.max()}. Fetch the file again."
+            f"{files[f'{split}-labels-idx1']}: expected labels 0 to 9, got {labels.max()}. Replace the file."
         )
     return ImageSet(images[..., None], labels.astype("int64"))

@@ -39,7 +39,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
 
 
-_REMEDY = "The file is damaged or is another one: fetch it again."
+_REMEDY = "The file is damaged or is another one: replace it, or delete it if hkd-edge fetched it."
 
 
 def _read(path: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -25,7 +24,7 @@ class TrainingProgress(Protocol):
     """Is told of the steps and epochs of one training."""
 
     def step(self, done: int, total: int) -> None:
-        """`done` of `total` steps of the current epoch are taken."""
+        """`done` of `total` steps of the whole training are taken."""
 
     def epoch(self, result: EpochResult, epochs: int) -> None:
         """An epoch of `epochs` has ended."""
@@ -49,6 +48,7 @@ class Reporter(AbstractContextManager["Reporter"]):
             disable=not self._live,
         )
         self._task = self._bars.add_task("", visible=False)
+        self._work = ""
 
     def __enter__(self) -> Reporter:
         self._bars.start()
@@ -78,6 +78,9 @@ class Reporter(AbstractContextManager["Reporter"]):
 
     def work(self, description: str, done: int, total: int) -> None:
         """`done` of `total` pieces of the work at hand are done; seen on terminals only."""
+        if description != self._work:
+            self._work = description
+            self._bars.reset(self._task)  # the time left is estimated from this work's own pace
         self._bars.update(self._task, description=description, completed=done, total=total, visible=True)
 
     def training(self, stage: str, title: str) -> TrainingProgress:
@@ -94,19 +97,15 @@ class _Training:
         self._reporter = reporter
         self._stage = stage
         self._title = title
-        self._epoch = 0
-        self._epochs_known: int | None = None
-        self._started = time.perf_counter()
 
     def step(self, done: int, total: int) -> None:
-        self._reporter.work(f"{self._title}, epoch {self._epoch + 1}", done, total)
+        self._reporter.work(self._title, done, total)
 
     def epoch(self, result: EpochResult, epochs: int) -> None:
-        self._epoch = result.epoch + 1
         accuracies = ", ".join(f"{name} {value:.2f} %" for name, value in result.accuracies.items())
-        left = result.seconds * (epochs - self._epoch)
+        left = result.seconds * (epochs - result.epoch - 1)
         self._reporter.note(
             self._stage,
-            f"{self._title} epoch {self._epoch}/{epochs}: loss {result.loss:.4f}, validation {accuracies}, "
+            f"{self._title} epoch {result.epoch + 1}/{epochs}: loss {result.loss:.4f}, validation {accuracies}, "
             f"{result.seconds:.1f} s, about {left:.0f} s left",
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -71,7 +70,7 @@ class Progress(Protocol):
     """Who is told how a training goes."""
 
     def step(self, done: int, total: int) -> None:
-        """`done` of `total` steps of the current epoch are taken."""
+        """`done` of `total` steps of the whole training are taken."""
 
     def epoch(self, result: EpochResult, epochs: int) -> None:
         """An epoch of `epochs` has ended (or was read from a checkpoint)."""
@@ -92,7 +91,7 @@ def fit(task: Task, job: Fit, progress: Progress) -> list[EpochResult]:
         progress.epoch(result, job.settings.epochs)
     for epoch in range(len(run.history), job.settings.epochs):
         started = time.perf_counter()
-        loss = run.train_epoch(epoch, lambda done: progress.step(done, job.steps_per_epoch))
+        loss = run.train_epoch(epoch, progress)
         accuracies = task.accuracies(run.best_module().eval())
         run.history.append(EpochResult(epoch, loss, accuracies, time.perf_counter() - started))
         run.save()
@@ -117,7 +116,7 @@ class _Run:
         module: nn.Module = self.task.module if self.average is None else self.average.module
         return module
 
-    def train_epoch(self, epoch: int, on_step: Callable[[int], None]) -> float:
+    def train_epoch(self, epoch: int, progress: Progress) -> float:
         """The mean loss of one epoch."""
         job, total_steps = self.job, self.job.steps_per_epoch * self.job.settings.epochs
         order = torch.randperm(job.image_count, generator=generator_for(job.seed, _ORDER_STREAM, epoch))
@@ -136,7 +135,7 @@ class _Run:
             total += loss.detach()
             if self.average is not None and done % _EMA_EVERY_STEPS == 0:
                 self.average.update_parameters(self.task.module)
-            on_step(step + 1)
+            progress.step(done + 1, total_steps)
         mean = total.item() / job.steps_per_epoch
         if not math.isfinite(mean):
             raise TrainingError(

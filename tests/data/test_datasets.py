@@ -40,7 +40,9 @@ def test_plain_idx_is_read_too(images: Path) -> None:
 
 def test_a_truncated_gzip_file_is_one_clear_error(images: Path) -> None:
     images.write_bytes(images.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"images\.gz: expected whole gzip data.*fetch it again"):
+    with pytest.raises(
+        DataError, match=r"images\.gz: expected whole gzip data.*replace it, or delete it if hkd-edge fetched it"
+    ):
         read_idx(images, 3)
 
 

@@ -1,0 +1,69 @@
+"""What a person sees of a run: plain lines off a terminal, one table at the end."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from hkd_edge.report.progress import Reporter
+from hkd_edge.report.summary import markdown_summary
+from hkd_edge.train.loop import EpochResult
+
+RESULT = {
+    "rows": [
+        {
+            "target": "openvino",
+            "precision": "int8",
+            "top1": 93.456,
+            "concept_top1": None,
+            "agreement": 99.5,
+            "p50_ms": 0.1234,
+            "p90_ms": 0.2,
+            "p99_ms": 0.3,
+            "size_bytes": 123_400,
+            "shipped": False,
+            "reason": "held back",
+        }
+    ],
+    "student": {"top1": 93.5, "images": 10_000, "validation_top1": 94.0, "validation_images": 6000},
+    "cross_agreement": [{"precision": "int8", "targets": ["onnxruntime", "openvino"], "agreement": 99.25}],
+    "latency": {"threads": 1, "runs": 300},
+    "machine": {"processor": "a processor", "cores": 2, "runtimes": {"openvino": "2026.4"}},
+}
+
+
+def reporter(*, terminal: bool = False) -> tuple[Reporter, io.StringIO]:
+    stream = io.StringIO()
+    return Reporter(Console(file=stream, force_terminal=terminal, width=60)), stream
+
+
+def test_off_a_terminal_each_event_is_one_plain_line() -> None:
+    talking, stream = reporter()
+    with talking:
+        talking.stage_started("teach")
+        talking.work("steps", 1, 2)
+        talking.training("teach", "teacher").epoch(EpochResult(0, 0.5, {"kind": 97.531}, 2.0), 3)
+        talking.stage_done("teach", 6.0)
+        talking.stage_skipped("distill")
+    assert stream.getvalue().splitlines() == [
+        "teach     teacher epoch 1/3: loss 0.5000, validation kind 97.53 %, 2.0 s, about 4 s left",
+        "teach     done in 6.0 s",
+        "distill   done already, skipped",
+    ]
+
+
+def test_on_a_terminal_the_work_at_hand_is_a_bar() -> None:
+    talking, stream = reporter(terminal=True)
+    with talking:
+        talking.training("teach", "teacher").step(3, 10)
+    assert "teacher" in stream.getvalue()
+    assert "3/10" in stream.getvalue()
+
+
+def test_the_summary_is_a_table_with_what_the_numbers_mean() -> None:
+    text = markdown_summary("name", RESULT)
+    assert "| openvino | int8 | 93.46 | - | 99.50 | 0.123 | 0.200 | 0.300 | 123 | no: held back |" in text
+    assert "Torch student: 93.50 % of 10,000 test images" in text
+    assert "give the same int8 answer for 99.25 % of the test images" in text
+    assert "300 runs, artefacts in turn, on a processor (2 cores), openvino 2026.4." in text
