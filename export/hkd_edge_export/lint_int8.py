@@ -31,7 +31,7 @@ def is_quantized(model: onnx.ModelProto, contract: Contract) -> list[str]:
 def zero_points_are_zero(model: onnx.ModelProto, contract: Contract) -> list[str]:
     return [
         f"node {node.name!r}: expected zero point 0, got {zero_point.ravel()[:4].tolist()}"
-        for node, zero_point in _zero_points(model)
+        for node, zero_point in zero_points(model)
         if np.any(zero_point)
     ]
 
@@ -40,7 +40,7 @@ def activations_after_relu_are_unsigned(model: onnx.ModelProto, contract: Contra
     producers = {name: node for node in model.graph.node for name in node.output}
     return [
         f"node {node.name!r}: expected uint8 after a ReLU, got {zero_point.dtype}"
-        for node, zero_point in _zero_points(model)
+        for node, zero_point in zero_points(model)
         if node.op_type == "QuantizeLinear"
         and zero_point.dtype != np.uint8
         and _comes_from_relu(node.input[0], producers)
@@ -48,7 +48,7 @@ def activations_after_relu_are_unsigned(model: onnx.ModelProto, contract: Contra
 
 
 def weights_are_signed_per_channel(model: onnx.ModelProto, contract: Contract) -> list[str]:
-    tensors = _tensors(model)
+    tensors = tensors_by_name(model)
     findings = []
     for name, (integers, dequantize) in _quantized_weights(model).items():
         if integers.dtype != np.int8:
@@ -59,11 +59,14 @@ def weights_are_signed_per_channel(model: onnx.ModelProto, contract: Contract) -
 
 
 def weights_cannot_saturate(model: onnx.ModelProto, contract: Contract) -> list[str]:
+    # Depthwise kernels add no products of neighbouring channels in int16: with weights of 127 and pixels of 200 to
+    # 255 both runtimes were exact on AVX2, 3x3 and 5x5, stride 1 and 2; other convolutions were 60 to 100 steps off.
+    depthwise = _depthwise_weights(model)
     return [
         f"weight {name!r}: expected integers from -{SAFE_WEIGHT} to {SAFE_WEIGHT}, which no CPU saturates, "
         f"got {integers.min()} to {integers.max()}"
         for name, (integers, _) in _quantized_weights(model).items()
-        if np.abs(integers.astype(np.int16)).max() > SAFE_WEIGHT
+        if name not in depthwise and np.abs(integers.astype(np.int16)).max() > SAFE_WEIGHT
     ]
 
 
@@ -78,13 +81,13 @@ FULL_RANGE_INT8_RULES: tuple[Rule, ...] = (
 UNSIGNED_INT8_RULES: tuple[Rule, ...] = (*FULL_RANGE_INT8_RULES, weights_cannot_saturate)
 
 
-def _tensors(model: onnx.ModelProto) -> dict[str, Array]:
+def tensors_by_name(model: onnx.ModelProto) -> dict[str, Array]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
-def _zero_points(model: onnx.ModelProto) -> list[tuple[onnx.NodeProto, Array]]:
+def zero_points(model: onnx.ModelProto) -> list[tuple[onnx.NodeProto, Array]]:
     """Each (de)quantizing node with its zero point; one that has none means uint8 0."""
-    tensors = _tensors(model)
+    tensors = tensors_by_name(model)
     default: Array = np.zeros((), np.uint8)
     return [
         (node, tensors.get(node.input[2], default) if len(node.input) > 2 else default)
@@ -95,7 +98,7 @@ def _zero_points(model: onnx.ModelProto) -> list[tuple[onnx.NodeProto, Array]]:
 
 def _quantized_weights(model: onnx.ModelProto) -> dict[str, tuple[Array, onnx.NodeProto]]:
     """The integers of each quantized weight and the node that dequantizes them, by the weight's name."""
-    tensors = _tensors(model)
+    tensors = tensors_by_name(model)
     producers = {name: node for node in model.graph.node for name in node.output}
     sources = [producers.get(node.input[1]) for node in model.graph.node if node.op_type in WEIGHTED]
     return {
@@ -103,6 +106,20 @@ def _quantized_weights(model: onnx.ModelProto) -> dict[str, tuple[Array, onnx.No
         for node in sources
         if node is not None and node.op_type == "DequantizeLinear" and node.input[0] in tensors
     }
+
+
+def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
+    """The names of the quantized weights of convolutions of each channel by itself."""
+    weights = _quantized_weights(model)
+    names = {dequantize.output[0]: name for name, (_, dequantize) in weights.items()}
+    groups = {
+        names[node.input[1]]: attribute.i
+        for node in model.graph.node
+        if node.op_type == "Conv" and node.input[1] in names
+        for attribute in node.attribute
+        if attribute.name == "group"
+    }
+    return {name for name, group in groups.items() if group > 1 and weights[name][0].shape[:2] == (group, 1)}
 
 
 def _comes_from_relu(name: str, producers: dict[str, onnx.NodeProto]) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hkd_edge.recipe.schema import Augment
@@ -21,15 +22,15 @@ _VIEW_STREAM = 0x9E3779B97F4A7C15  # an odd 64-bit constant keeps (seed, view) p
 @dataclass(frozen=True)
 class View:
     """Per image: flip (N,) bool; shift (N, 2) int64 in pixels, rows then columns; box (N, 4) int64 top, left, bottom,
-    right of what is erased (empty if bottom <= top)."""
+    right of what is erased (empty if bottom <= top). None is nothing of that kind for any image."""
 
-    flip: Tensor
-    shift: Tensor
-    box: Tensor
+    flip: Tensor | None
+    shift: Tensor | None
+    box: Tensor | None
 
     def to(self, device: torch.device) -> View:
         """The same view on `device`."""
-        return View(self.flip.to(device), self.shift.to(device), self.box.to(device))
+        return View(*(None if part is None else part.to(device) for part in (self.flip, self.shift, self.box)))
 
 
 def generator_for(*numbers: int) -> torch.Generator:
@@ -45,9 +46,11 @@ def draw_view(augment: Augment, count: int, size: tuple[int, int], seed: int, vi
     """View number `view` of `count` images of `size` (H, W): the same for the same seed on every machine."""
     generator = generator_for(seed, view)
     height, width = size
-    flip = torch.rand(count, generator=generator) < 0.5 if augment.flip else torch.zeros(count, dtype=torch.bool)
+    flip = torch.rand(count, generator=generator) < 0.5 if augment.flip else None
     reach = augment.shift_px
-    shift = torch.randint(-reach, reach + 1, (count, 2), generator=generator)
+    shift = torch.randint(-reach, reach + 1, (count, 2), generator=generator) if reach else None
+    if augment.erase_fraction == 0:
+        return View(flip, shift, None)
     side = (augment.erase_fraction * height * width) ** 0.5
     box_height, box_width = min(height, round(side)), min(width, round(side))
     top = torch.randint(0, height - box_height + 1, (count,), generator=generator)
@@ -58,28 +61,41 @@ def draw_view(augment: Augment, count: int, size: tuple[int, int], seed: int, vi
 def apply_view(images: Tensor, indices: Tensor, view: View) -> Tensor:
     """The images at `indices` (B,) of `images` uint8 (N, H, W, C) under `view`: uint8 (B, H, W, C).
 
-    What a shift brings in from outside is 0, and so is the erased box.
+    They are flipped, then shifted, then erased. What a shift brings in from outside is 0, and so is the erased box.
     """
-    height, width = images.shape[1:3]
-    row = torch.arange(height, device=images.device)
-    column = torch.arange(width, device=images.device)
-    shift = view.shift[indices]
-    rows = row + shift[:, :1]
-    columns = column + shift[:, 1:]
-    source_columns = torch.where(view.flip[indices][:, None], width - 1 - columns, columns)
-    batch = images[
-        indices[:, None, None],
-        rows.clamp(0, height - 1)[:, :, None],
-        source_columns.clamp(0, width - 1)[:, None, :],
-    ]
-    inside_rows = (rows >= 0) & (rows < height)
-    inside_columns = (columns >= 0) & (columns < width)
-    box = view.box[indices]
-    erased_rows = (row >= box[:, 0:1]) & (row < box[:, 2:3])
-    erased_columns = (column >= box[:, 1:2]) & (column < box[:, 3:4])
-    kept = inside_rows[:, :, None] & inside_columns[:, None, :]
-    kept &= ~(erased_rows[:, :, None] & erased_columns[:, None, :])
-    return batch * kept[..., None]
+    batch = images[indices]
+    if view.flip is not None:
+        batch = torch.where(view.flip[indices][:, None, None, None], batch.flip(2), batch)
+    if view.shift is not None:
+        batch = _shift(batch, view.shift[indices])
+    if view.box is not None:
+        batch = batch * ~_inside(batch, view.box[indices])[..., None]
+    return batch
+
+
+def _shift(batch: Tensor, shift: Tensor) -> Tensor:
+    height, width = batch.shape[1:3]
+    rows = torch.arange(height, device=batch.device) + shift[:, :1]
+    columns = torch.arange(width, device=batch.device) + shift[:, 1:]
+    image = torch.arange(len(batch), device=batch.device)[:, None, None]
+    moved = batch[image, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]]
+    was_there = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    return moved * was_there[..., None]
+
+
+def _inside(batch: Tensor, box: Tensor) -> Tensor:
+    """(B, H, W) bool: which pixels lie in the box of their image."""
+    row = torch.arange(batch.shape[1], device=batch.device)
+    column = torch.arange(batch.shape[2], device=batch.device)
+    rows = (row >= box[:, 0:1]) & (row < box[:, 2:3])
+    columns = (column >= box[:, 1:2]) & (column < box[:, 3:4])
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def shrink(images: Tensor, scale: float) -> Tensor:
+    """Images (B, C, H, W) of `scale` times the height and width, rounded: each pixel the mean of what it covers."""
+    height, width = (max(1, round(side * scale)) for side in images.shape[2:])
+    return F.interpolate(images, size=(height, width), mode="area")
 
 
 @dataclass(frozen=True)

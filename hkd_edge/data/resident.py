@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hkd_edge.data.augment import Normalization, View, apply_view, draw_view
+from hkd_edge.data.augment import Normalization, View, apply_view, draw_view, shrink
 from hkd_edge.data.dataset import Dataset, ImageSet, Split, pixel_statistics
 from hkd_edge.recipe.schema import Augment
 
@@ -37,9 +38,16 @@ class ResidentData:
         self._seed = seed
         self._views: dict[int, View] = {}
 
-    def view_batch(self, view: int, indices: Tensor) -> Tensor:
-        """Training images at `indices` (B,) under view number `view`: normalised float32 (B, C, H, W)."""
-        return self.normalize(apply_view(self.train.images, indices, self._view(view)))
+    def view_batch(self, view: int, indices: Tensor, scale: float = 1.0) -> Tensor:
+        """Training images at `indices` (B,) under view number `view`: normalised float32 (B, C, H, W).
+
+        With a `scale` below 1 height and width are that share of the full ones, rounded.
+        """
+        return self.normalize_at(scale)(apply_view(self.train.images, indices, self._view(view)))
+
+    def normalize_at(self, scale: float) -> Callable[[Tensor], Tensor]:
+        """Normalises images uint8 (B, H, W, C) to float32 (B, C, H, W), at `scale` times their height and width."""
+        return self.normalize if scale == 1 else lambda images: shrink(self.normalize(images), scale)
 
     def _view(self, view: int) -> View:
         if view not in self._views:

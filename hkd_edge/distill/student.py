@@ -16,6 +16,7 @@ from hkd_edge.evaluate.metrics import predict_logits, top1
 from hkd_edge.models.network import Network
 from hkd_edge.recipe.schema import Distill
 from hkd_edge.train.device import autocast
+from hkd_edge.train.optimizer import image_scale
 from hkd_edge_runtime.hierarchy import Hierarchy
 
 
@@ -54,16 +55,18 @@ class DistillTask:
         """The teachers' answers are those to the recipe's views in turn; see `Distill.fresh_views` for the images."""
         answered = epoch % self._settings.views
         seen = epoch if self._settings.fresh_views else answered
+        scale = image_scale(epoch, self._settings.training)
         student: Network = self.module["student"]  # type: ignore[index]
         with autocast(self._data.device, self._precision):
-            embedding = student.embed(self._data.view_batch(seen, indices))
+            embedding = student.embed(self._data.view_batch(seen, indices, scale))
             logits = student.head(embedding)
         return self._weighted(logits.float(), embedding.float(), answered, indices)
 
-    def accuracies(self, module: nn.Module) -> dict[str, float]:
+    def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Top-1 of the student on the validation images."""
         student: nn.Module = module["student"]  # type: ignore[index]
-        logits = predict_logits(student, self._data.validation.images, self._data.normalize, self._precision)
+        normalize = self._data.normalize_at(image_scale(epoch, self._settings.training))
+        logits = predict_logits(student, self._data.validation.images, normalize, self._precision)
         return {"top1": top1(logits, self._data.validation.labels)}
 
     def _weighted(self, logits: Tensor, embedding: Tensor, view: int, indices: Tensor) -> Tensor:

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from hkd_edge.data.resident import ResidentData
 from hkd_edge.distill.losses import concept_label_loss
 from hkd_edge.evaluate.metrics import predict_logits, top1
+from hkd_edge.recipe.schema import Training
 from hkd_edge.train.device import autocast
+from hkd_edge.train.optimizer import image_scale
 from hkd_edge_runtime.hierarchy import Hierarchy
 
 
@@ -40,9 +42,12 @@ class AxisTables:
 class ConceptTeacherTask:
     """Cross-entropy with the concept labels of every axis; never sees a class label."""
 
-    def __init__(self, network: nn.Module, data: ResidentData, hierarchy: Hierarchy, precision: str) -> None:
+    def __init__(
+        self, network: nn.Module, data: ResidentData, hierarchy: Hierarchy, settings: Training, precision: str
+    ) -> None:
         self.module = network
         self._data = data
+        self._settings = settings
         self._precision = precision
         self._axis_names = [axis.name for axis in hierarchy.axes]
         self._tables = AxisTables.of(hierarchy, data.device)
@@ -50,14 +55,15 @@ class ConceptTeacherTask:
 
     def loss(self, epoch: int, indices: Tensor) -> Tensor:
         """Mean over the axes; a new view every epoch."""
-        images = self._data.view_batch(epoch, indices)
+        images = self._data.view_batch(epoch, indices, image_scale(epoch, self._settings))
         with autocast(self._data.device, self._precision):
             logits = self.module(images)
         return concept_label_loss(self._tables.split(logits.float()), self._labels[indices])
 
-    def accuracies(self, module: nn.Module) -> dict[str, float]:
+    def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Concept accuracy per axis on the validation images on whose class the axis speaks."""
-        logits = predict_logits(module, self._data.validation.images, self._data.normalize, self._precision)
+        normalize = self._data.normalize_at(image_scale(epoch, self._settings))
+        logits = predict_logits(module, self._data.validation.images, normalize, self._precision)
         labels = self._tables.class_to_concepts[self._data.validation.labels]
         return concept_accuracies(self._tables.split(logits), labels, self._axis_names)
 
@@ -65,23 +71,24 @@ class ConceptTeacherTask:
 class TaskTeacherTask:
     """Cross-entropy with the class labels: what traditional distillation learns from."""
 
-    def __init__(self, network: nn.Module, data: ResidentData, label_smoothing: float, precision: str) -> None:
+    def __init__(self, network: nn.Module, data: ResidentData, settings: Training, precision: str) -> None:
         self.module = network
         self._data = data
-        self._label_smoothing = label_smoothing
+        self._settings = settings
         self._precision = precision
 
     def loss(self, epoch: int, indices: Tensor) -> Tensor:
         """A new view every epoch."""
-        images = self._data.view_batch(epoch, indices)
+        images = self._data.view_batch(epoch, indices, image_scale(epoch, self._settings))
         with autocast(self._data.device, self._precision):
             logits = self.module(images)
         labels = self._data.train.labels[indices]
-        return F.cross_entropy(logits.float(), labels, label_smoothing=self._label_smoothing)
+        return F.cross_entropy(logits.float(), labels, label_smoothing=self._settings.label_smoothing)
 
-    def accuracies(self, module: nn.Module) -> dict[str, float]:
+    def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Top-1 on the validation images."""
-        logits = predict_logits(module, self._data.validation.images, self._data.normalize, self._precision)
+        normalize = self._data.normalize_at(image_scale(epoch, self._settings))
+        logits = predict_logits(module, self._data.validation.images, normalize, self._precision)
         return {"top1": top1(logits, self._data.validation.labels)}
 
 

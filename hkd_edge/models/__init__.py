@@ -1,1 +1,1 @@
-"""Networks: teachers and students are the same family in different sizes."""
+"""Networks: teachers and students are the same families in different sizes."""

@@ -26,7 +26,8 @@ def _schema() -> dict[str, Any]:
 def node_at(keys: Keys) -> dict[str, Any]:
     """What the schema says about the value at `keys`.
 
-    References are followed; where null is allowed the node is the other alternative with `nullable` true.
+    References are followed. Of alternatives the node is the first, with `nullable`, whether null is one too, and
+    `others`, the nodes of the rest.
 
     Raises:
         KeyError: if a recipe has no such value.
@@ -55,11 +56,13 @@ def _walk(node: dict[str, Any], prefix: str) -> Iterator[str]:
 
 
 def _flat(node: dict[str, Any]) -> dict[str, Any]:
-    """`node` with its reference followed and `anyOf: [X, null]` turned into X with `nullable`."""
+    """`node` with its reference followed, and `anyOf` turned into its first with `nullable` and `others`."""
     node = dict(node)
     if "anyOf" in node:
-        inner = next(option for option in node.pop("anyOf") if option.get("type") != "null")
-        return _flat(inner) | node | {"nullable": True}
+        options = node.pop("anyOf")
+        first, *others = [option for option in options if option.get("type") != "null"]
+        nullable = len(options) > 1 + len(others)
+        return _flat(first) | node | {"nullable": nullable, "others": [_flat(other) for other in others]}
     if "$ref" in node:
         name = node.pop("$ref").removeprefix("#/$defs/")
         return _flat(_schema()["$defs"][name]) | node

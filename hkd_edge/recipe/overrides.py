@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hkd_edge.recipe.architecture import spelt_out
 from hkd_edge.recipe.located_yaml import (
     Document,
     Keys,
@@ -74,6 +75,7 @@ def _put(section: Any, keys: Keys, value: Any) -> Any:
     """
     if not keys:
         return value
+    section = spelt_out(section)
     if section is not None and not isinstance(section, dict):
         return section
     inner = section or {}

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from hkd_edge.recipe.located_yaml import Document, Keys, Problem, dotted, printable
 from hkd_edge.recipe.outline import keys_of, node_at
 from hkd_edge.recipe.rules import broken_rules
-from hkd_edge.recipe.schema import BROKEN_RULES
+from hkd_edge.recipe.section import BROKEN_RULES
 from hkd_edge_runtime.errors import did_you_mean
 
 ROOT = "recipe"
@@ -62,7 +62,8 @@ def _hint(node: dict[str, Any], found: object = None) -> str:
 def _expected(node: dict[str, Any]) -> str:
     """`a number > 0 and < 1`, `one of "a", "b"`, ..., from a node of the schema."""
     noun = node.get("expected") or _noun(node)
-    return f"null or {noun}" if node.get("nullable") else noun
+    nouns = [noun, *map(_expected, node.get("others", ()))]
+    return " or ".join(["null", *nouns] if node.get("nullable") else nouns)
 
 
 def _noun(node: dict[str, Any]) -> str:

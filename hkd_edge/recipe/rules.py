@@ -6,6 +6,7 @@ missing value stands for its default, and a value of a wrong type breaks no rule
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, TypeGuard
@@ -13,24 +14,47 @@ from typing import Any, TypeAlias, TypeGuard
 Broken: TypeAlias = tuple[tuple[str, ...], str]  # the keys to blame, and what is wrong
 
 _NEEDS_CONCEPT_TEACHER = ("concept", "embedding", "relational")
+_STAGES = {"stem_width": "16", "widths": "[16, 32, 64]", "blocks": "[1, 1, 0]"}
+# What each kind of architecture needs, with an example, and what it may have beside that.
+_NEEDED = {"residual": _STAGES, "plain": _STAGES, "mobile": _STAGES, "torchvision": {"name": "resnet18"}}
+_OPTIONAL = {
+    "residual": ("stem_stride",),
+    "plain": ("stem_stride",),
+    "mobile": ("stem_stride", "expansion"),
+    "torchvision": ("weights",),
+}
 
 
 def broken_rules(recipe: Mapping[str, Any]) -> Iterator[Broken]:
     """Every broken rule of a recipe, which is as its YAML says or as `Recipe.model_dump` does."""
-    for section in ("teacher", "task_teacher", "student"):
-        yield from _blocks_fit_widths(recipe, section)
+    for role in ("teacher", "task_teacher", "student"):
+        architecture = _at(recipe, role).get("architecture")
+        if isinstance(architecture, Mapping):
+            for key, reason in broken_architecture(architecture):
+                yield (role, "architecture", key), reason
     yield from _weights_have_teachers(recipe)
     yield from _some_weight_is_positive(recipe)
     yield from _teacher_has_concepts(recipe)
     yield from _export_is_possible(recipe)
 
 
-def _blocks_fit_widths(recipe: Mapping[str, Any], section: str) -> Iterator[Broken]:
-    architecture = _at(recipe, section, "architecture")
+def broken_architecture(architecture: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every broken rule of an architecture, with the key to blame."""
+    kind = architecture.get("kind", "residual")
+    if not isinstance(kind, str) or kind not in _NEEDED:
+        return
+    given = {key for key, value in architecture.items() if value is not None}
+    for key, example in _NEEDED[kind].items():
+        if key not in given:
+            yield key, f"expected a value, which kind {kind} needs, got none. For example {key}: {example}."
+    kinds_of = {key: [kind for kind in _NEEDED if key in (*_NEEDED[kind], *_OPTIONAL[kind])] for key in sorted(given)}
+    for key, kinds in kinds_of.items():
+        if kinds and kind not in kinds:
+            arrived = json.dumps(architecture[key])
+            yield key, f"expected none for kind {kind}, got {arrived}. Leave it out; {', '.join(kinds)} can have it."
     widths, blocks = _entries(architecture, "widths"), _entries(architecture, "blocks")
     if widths and blocks and len(widths) != len(blocks):
-        reason = f"expected as many entries as widths ({len(widths)}), got {len(blocks)}."
-        yield (section, "architecture", "blocks"), reason
+        yield "blocks", f"expected as many entries as widths ({len(widths)}), got {len(blocks)}."
 
 
 def _weights_have_teachers(recipe: Mapping[str, Any]) -> Iterator[Broken]:

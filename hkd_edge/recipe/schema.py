@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, PrivateAttr, model_validator
-from pydantic_core import PydanticCustomError
 
+from hkd_edge.recipe.architecture import Architecture, ArchitectureOrName
 from hkd_edge.recipe.delivery import Bundle, Export, Validate
 from hkd_edge.recipe.rules import broken_rules
-from hkd_edge.recipe.section import REQUIRED, Section, key, path_key
+from hkd_edge.recipe.section import REQUIRED, Section, key, path_key, refuse
 
-Count = Annotated[int, Field(ge=1)]
-CountOrZero = Annotated[int, Field(ge=0)]
-# A recipe writes a list and gets a tuple, which strictness would refuse; the entries stay strict.
-Counts = Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
-CountsOrZeros = Annotated[tuple[CountOrZero, ...], Field(strict=False, min_length=1)]
-
-BROKEN_RULES = "broken_rules"  # the type of pydantic's error for them
 _MAX_SEED = 2**32 - 1  # NumPy's limit; PyTorch takes more
 
 
@@ -60,20 +53,6 @@ class Augment(Section):
     )
 
 
-class Architecture(Section):
-    """A convolutional network: a stem, then stages that each halve height and width before their blocks."""
-
-    kind: Literal["residual", "plain"] = key("residual", "Whether blocks have a shortcut (residual) or not.")
-    stem_width: int = key(REQUIRED, "Channels of the first convolution.", typical="8 to 64", ge=1)
-    stem_stride: int = key(1, "Stride of the first convolution in pixels; 2 halves all that follows.", ge=1, le=2)
-    widths: Counts = key(REQUIRED, "Channels of each stage.", typical="8 to 256 each")
-    blocks: CountsOrZeros = key(
-        REQUIRED,
-        "Blocks of each stage behind its strided convolution, as many as widths.",
-        typical="0 to 3 each",
-    )
-
-
 class Training(Section):
     """One training by SGD with Nesterov momentum, warmed up and then annealed."""
 
@@ -88,6 +67,16 @@ class Training(Section):
         typical="0.05 to 0.3",
         ge=0,
         lt=1,
+    )
+    progressive_fraction: float = key(
+        0.0,
+        "Share (0 to 1) of the epochs, the first ones, in which images are made smaller to save time; 0 = off.",
+        typical="0 to 0.5",
+        ge=0,
+        lt=1,
+    )
+    progressive_scale: float = key(
+        0.6, "Height and width of the smaller images, as a share (0 to 1) of the full ones.", gt=0, le=1
     )
     label_smoothing: float = key(
         0.0, "Probability (0 to 1) moved from the label to all classes.", typical="0 to 0.1", ge=0, lt=1
@@ -104,14 +93,14 @@ class Training(Section):
 class Teacher(Section):
     """A network that the student learns from: the concept teacher, or the task teacher of traditional KD."""
 
-    architecture: Architecture = key(REQUIRED, "The teacher's network.")
+    architecture: ArchitectureOrName = key(REQUIRED, "The teacher's network.")
     training: Training = key(REQUIRED, "The teacher's training.")
 
 
 class Student(Section):
     """The compact network that is shipped. Its training is `distill.training`."""
 
-    architecture: Architecture = key(REQUIRED, "The student's network.")
+    architecture: ArchitectureOrName = key(REQUIRED, "The student's network.")
 
 
 class Weights(Section):
@@ -189,9 +178,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        broken = [f"recipe.{'.'.join(keys)}: {reason}" for keys, reason in broken_rules(self.model_dump())]
-        if broken:
-            raise PydanticCustomError(BROKEN_RULES, "{reasons}", {"reasons": "\n".join(broken)})
+        refuse(f"recipe.{'.'.join(keys)}: {reason}" for keys, reason in broken_rules(self.model_dump()))
         return self
 
     def __eq__(self, other: object) -> bool:
@@ -219,15 +206,26 @@ class Recipe(Section):
         placed._folder = folder
         return placed
 
+    def located(self, architecture: Architecture) -> Architecture:
+        """One of this recipe's architectures with the path of its weights from the current folder."""
+        weights = self._from_folder(architecture.weights)
+        return architecture.model_copy(update={"weights": weights and str(weights)})
+
     def moved_to(self, folder: Path) -> Recipe:
         """The same meaning in `folder`: relative paths are rewritten to name the same files from there."""
-        root, hierarchy = (
-            self._seen_from(folder, self.data.root),
-            self._seen_from(folder, self.concepts.hierarchy),
-        )
-        data = self.data.model_copy(update={"root": root})
-        concepts = self.concepts.model_copy(update={"hierarchy": hierarchy})
-        return self.model_copy(update={"data": data, "concepts": concepts}).in_folder(folder)
+        moved: dict[str, Section] = {
+            "data": self.data.model_copy(update={"root": self._seen_from(folder, self.data.root)}),
+            "concepts": self.concepts.model_copy(
+                update={"hierarchy": self._seen_from(folder, self.concepts.hierarchy)}
+            ),
+        }
+        networks = {"teacher": self.teacher, "task_teacher": self.task_teacher, "student": self.student}
+        for role, network in networks.items():
+            if network is not None:
+                weights = self._seen_from(folder, network.architecture.weights)
+                architecture = network.architecture.model_copy(update={"weights": weights})
+                moved[role] = network.model_copy(update={"architecture": architecture})
+        return self.model_copy(update=moved).in_folder(folder)
 
     def _from_folder(self, path: str | None) -> Path | None:
         return None if path is None else self._folder / Path(path).expanduser()

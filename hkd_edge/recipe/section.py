@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 REQUIRED: Any = ...
+BROKEN_RULES = "broken_rules"  # the type of pydantic's error for them
 
 
 class Section(BaseModel):
@@ -25,3 +28,10 @@ def key(default: Any, description: str, *, typical: str = "", expected: str = ""
 def path_key(default: Any, description: str) -> Any:
     """A field that holds a path, which `--set` takes from the current folder and a file from its own."""
     return Field(default, description=description, min_length=1, json_schema_extra={"format": "path"})
+
+
+def refuse(reasons: Iterable[str]) -> None:
+    """Raises the error of a validator if there are any `reasons`."""
+    told = "\n".join(reasons)
+    if told:
+        raise PydanticCustomError(BROKEN_RULES, "{reasons}", {"reasons": told})

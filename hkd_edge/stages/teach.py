@@ -10,8 +10,10 @@ import torch
 
 from hkd_edge.data.augment import generator_for
 from hkd_edge.distill.teacher import ConceptTeacherTask, TaskTeacherTask
+from hkd_edge.models.build import build
 from hkd_edge.models.network import Network, count_parameters
-from hkd_edge.recipe.schema import Architecture, Teacher
+from hkd_edge.recipe.architecture import Architecture
+from hkd_edge.recipe.schema import Teacher
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage, digest
 from hkd_edge.train.checkpoint import load_weights, save_weights
@@ -28,7 +30,7 @@ def build_network(context: Context, role: str, architecture: Architecture, outpu
     state = generator_for(context.recipe.seed, _INIT_STREAM[role]).initial_seed()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(state)
-        network = Network(architecture, channels, outputs)
+        network = build(context.recipe.located(architecture), channels, outputs)
     return network.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -95,8 +97,8 @@ def _run(context: Context, key: str) -> list[Path]:
 
 def _task(context: Context, role: str, network: Network, settings: Teacher) -> Task:
     if role == "concept":
-        return ConceptTeacherTask(network, context.resident, context.hierarchy(), context.precision)
-    return TaskTeacherTask(network, context.resident, settings.training.label_smoothing, context.precision)
+        return ConceptTeacherTask(network, context.resident, context.hierarchy(), settings.training, context.precision)
+    return TaskTeacherTask(network, context.resident, settings.training, context.precision)
 
 
 def _where(context: Context) -> str:

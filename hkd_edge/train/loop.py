@@ -40,8 +40,11 @@ class Task(Protocol):
     def loss(self, epoch: int, indices: Tensor) -> Tensor:
         """The scalar loss of the training images at `indices` (B,) in `epoch` (0, 1, ...)."""
 
-    def accuracies(self, module: nn.Module) -> dict[str, float]:
-        """Accuracies in percent of `module` (of the same kind as `self.module`) on the validation images, by name."""
+    def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
+        """Accuracies in percent of `module` (of the kind of `self.module`) on the validation images, by name.
+
+        They are taken at the image size that `epoch` trained at.
+        """
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def fit(task: Task, job: Fit, progress: Progress) -> list[EpochResult]:
     for epoch in range(len(run.history), job.settings.epochs):
         started = time.perf_counter()
         loss = run.train_epoch(epoch, progress)
-        accuracies = task.accuracies(run.best_module().eval())
+        accuracies = task.accuracies(epoch, run.best_module().eval())
         run.history.append(EpochResult(epoch, loss, accuracies, time.perf_counter() - started))
         run.save()
         progress.epoch(run.history[-1], job.settings.epochs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hkd_edge.data.augment import Normalization, View, apply_view, draw_view
+from hkd_edge.data.augment import Normalization, View, apply_view, draw_view, shrink
 from hkd_edge.recipe.schema import Augment
 
 EVERYTHING = Augment(flip=True, shift_px=2, erase_fraction=0.1)
@@ -26,15 +26,25 @@ def still(count: int) -> View:
 
 def test_the_same_seed_and_view_number_draw_the_same_view() -> None:
     one, two = (draw_view(EVERYTHING, 50, (8, 8), 3, 7) for _ in range(2))
-    assert torch.equal(one.flip, two.flip)
-    assert torch.equal(one.shift, two.shift)
-    assert torch.equal(one.box, two.box)
+    for first, second in ((one.flip, two.flip), (one.shift, two.shift), (one.box, two.box)):
+        assert torch.equal(first, second)
 
 
 def test_other_seeds_and_view_numbers_draw_other_views() -> None:
     shifts = [draw_view(EVERYTHING, 50, (8, 8), seed, view).shift for seed, view in ((0, 1), (1, 0), (0, 0))]
     assert not torch.equal(shifts[0], shifts[1])
     assert not torch.equal(shifts[0], shifts[2])
+
+
+def test_a_view_without_shift_and_box_flips_as_one_with_them() -> None:
+    assert torch.equal(
+        draw_view(Augment(flip=True), 50, (8, 8), 3, 7).flip, draw_view(EVERYTHING, 50, (8, 8), 3, 7).flip
+    )
+
+
+def test_shrunk_images_are_means_of_what_they_cover() -> None:
+    images = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert shrink(images, 0.5).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
 
 
 def test_without_augmentation_an_image_stays_as_it_is() -> None:

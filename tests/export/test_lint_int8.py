@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
+from torch import nn
 
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.lint import lint_onnx
 from hkd_edge_export.lint_int8 import FULL_RANGE_INT8_RULES, UNSIGNED_INT8_RULES
+from hkd_edge_export.quantize import quantize_int8
+from hkd_edge_export.to_onnx import to_onnx
 
 
 @pytest.fixture
@@ -89,3 +95,54 @@ def test_a_float_file_does_not_pass_for_a_quantized_one(exported) -> None:
 def test_the_full_range_is_a_matter_of_the_target(model: onnx.ModelProto) -> None:
     use_the_full_range(model)
     lint_onnx(model, rules=FULL_RANGE_INT8_RULES)
+
+
+class Groups(nn.Module):
+    """A dense and a depthwise convolution with ReLU, and one of some groups with hard-swish behind."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.dense = nn.Conv2d(1, 8, 3, padding=1)
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.last = nn.Conv2d(8, 8, 3, padding=1, groups=groups)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.depthwise(torch.relu(self.dense(x))))
+        return self.head(nn.functional.hardswish(self.last(x)).mean((2, 3)))
+
+
+Quantize = Callable[[int], Path]
+
+
+@pytest.fixture(scope="module")
+def quantized(spec, digits, tmp_path_factory: pytest.TempPathFactory) -> Quantize:
+    """The INT8 file of `Groups` with so many groups."""
+
+    @functools.cache
+    def quantize(groups: int) -> Path:
+        folder = tmp_path_factory.mktemp("groups")
+        torch.manual_seed(0)
+        fp32 = to_onnx(Groups(groups), spec, folder / "fp32.onnx")
+        return quantize_int8(fp32, folder / "int8.onnx", digits.train_images[:20], bias_correction=False)
+
+    return quantize
+
+
+def test_depthwise_weights_alone_may_use_the_full_range(quantized: Quantize) -> None:
+    model = onnx.load(quantized(1))
+    tensors = {tensor.name: numpy_helper.to_array(tensor).astype(int) for tensor in model.graph.initializer}
+    largest = [np.abs(tensors[_weight_of(model, f"conv_{index}").input[0]]).max() for index in range(3)]
+    assert largest == [64, 127, 64]
+
+
+def test_groups_of_several_channels_saturate_and_are_refused(quantized: Quantize) -> None:
+    with pytest.raises(ExportError, match=r"weight '.*last.*': expected integers from -64 to 64, .* got -?\d+ to 127"):
+        quantized(2)
+
+
+def test_hard_swish_is_followed_by_signed_integers_with_zero_point_0(quantized: Quantize) -> None:
+    model = onnx.load(quantized(1))
+    name = _after(model, "hardswish_0").input[2]
+    zero_point = next(numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name == name)
+    assert (zero_point.dtype, int(zero_point)) == (np.int8, 0)

@@ -31,6 +31,26 @@ def test_fp32_weights_are_not_halved(exported) -> None:
     assert "f16" not in text
 
 
+@pytest.fixture(scope="module")
+def half_ir(exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return to_openvino(exported.fp32, tmp_path_factory.mktemp("half") / "fp16.xml", half_weights=True)
+
+
+def test_halved_weights_take_half_the_bytes_and_agree_with_fp32(exported, half_ir: Path, run: Run, digits) -> None:
+    fp32, fp16 = (run(path, digits.test_images) for path in (exported.fp32_ir, half_ir))
+    assert list(fp16) == list(fp32)
+    assert {array.dtype for array in fp16.values()} == {np.dtype(np.float32)}
+    assert (fp32["logits"].argmax(1) == fp16["logits"].argmax(1)).mean() >= 0.999
+    weights = [path.with_suffix(".bin").stat().st_size for path in (exported.fp32_ir, half_ir)]
+    assert weights[1] < 0.55 * weights[0]
+
+
+def test_halving_gives_the_same_bytes_again(tmp_path: Path, exported, half_ir: Path) -> None:
+    again = to_openvino(exported.fp32, tmp_path / "again.xml", half_weights=True)
+    for suffix in (".xml", ".bin"):
+        assert sha256_file(again.with_suffix(suffix)) == sha256_file(half_ir.with_suffix(suffix))
+
+
 @pytest.mark.parametrize("name", ["fp32", "int8"])
 def test_the_same_onnx_file_gives_the_same_bytes_in_another_folder(tmp_path: Path, exported, name) -> None:
     copy = tmp_path / "renamed.onnx"

@@ -23,7 +23,7 @@ EPOCHS = "epochs: 2"
             TEMPERATURE,
             "temprature: 4.0",
             "x.yaml:8: recipe.distill.temprature: unknown key. Did you mean 'temperature'? "
-            "Valid keys: training, temperature, weights, divide_prior, views.",
+            "Valid keys: training, temperature, weights, divide_prior, views, fresh_views.",
         ),
         (
             TEMPERATURE,
@@ -101,7 +101,7 @@ EPOCHS = "epochs: 2"
         (
             "[16, 32]",
             "[]",
-            "x.yaml:5: recipe.student.architecture.widths: expected a list of at least one entry, "
+            "x.yaml:5: recipe.student.architecture.widths: expected null or a list of at least one entry, "
             "each a whole number >= 1, got an empty list. Typical values are 8 to 256 each.",
         ),
         (

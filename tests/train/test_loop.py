@@ -14,7 +14,7 @@ from hkd_edge.recipe.schema import Training
 from hkd_edge.train.checkpoint import load_weights, save_weights
 from hkd_edge.train.device import has_fast_bf16, select_device, select_precision
 from hkd_edge.train.loop import EpochResult, Fit, fit
-from hkd_edge.train.optimizer import learning_rate_factor, make_optimizer
+from hkd_edge.train.optimizer import image_scale, learning_rate_factor, make_optimizer
 
 
 class LineTask:
@@ -30,7 +30,7 @@ class LineTask:
     def loss(self, epoch: int, indices: Tensor) -> Tensor:
         return F.cross_entropy(self.module(self.points[indices]), self.labels[indices])
 
-    def accuracies(self, module: nn.Module) -> dict[str, float]:
+    def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         right = module(self.points).argmax(1) == self.labels
         return {"top1": 100 * right.double().mean().item()}
 
@@ -105,6 +105,12 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_advice(tmp_path: Path)
 def test_fewer_images_than_a_batch_are_one_batch() -> None:
     few = Fit(Training(epochs=1, batch_size=512), 200, 0, torch.device("cpu"), Path(), "k")
     assert (few.batch_size, few.steps_per_epoch) == (200, 1)
+
+
+def test_the_first_epochs_see_smaller_images_if_asked_for() -> None:
+    settings = Training(epochs=4, progressive_fraction=0.5, progressive_scale=0.6)
+    assert [image_scale(epoch, settings) for epoch in range(4)] == [0.6, 0.6, 1.0, 1.0]
+    assert image_scale(0, Training(epochs=4)) == 1.0
 
 
 def test_the_schedule_rises_to_its_peak_and_falls_towards_zero() -> None:

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from hkd_edge_export import installed_tensorrt
+from hkd_edge_export.installed_tensorrt import (
+    MODULES,
+    Gpu,
+    Log,
+    current_gpu,
+    find_tensorrt,
+    flavour,
+    log_of,
+    missing_reason,
+)
+
+
+class Driver:
+    """A CUDA driver with one Orin, or with none."""
+
+    def __init__(self, status: int = 0, devices: int = 1) -> None:
+        self.status, self.devices = status, devices
+
+    def cuInit(self, flags: int) -> int:
+        return self.status
+
+    def cuDeviceGet(self, device: Any, ordinal: int) -> int:
+        return 0 if ordinal < self.devices else 100
+
+    def cuDeviceGetName(self, name: Any, size: int, device: Any) -> int:
+        name.value = b"Orin"
+        return 0
+
+    def cuDeviceGetAttribute(self, number: Any, attribute: int, device: Any) -> int:
+        number._obj.value = {75: 8, 76: 7}[attribute]
+        return 0
+
+
+def module(name: str) -> ModuleType:
+    made = ModuleType(name)
+    made.__version__ = "10.3.0"  # type: ignore[attr-defined]
+    return made
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch):
+    """Makes of the three modules just those given importable."""
+
+    def install(*modules: ModuleType) -> None:
+        for name in MODULES:
+            monkeypatch.setitem(sys.modules, name, None)
+        for one in modules:
+            monkeypatch.setitem(sys.modules, one.__name__, one)
+
+    return install
+
+
+@pytest.fixture
+def drive(monkeypatch: pytest.MonkeyPatch):
+    def load(driver: Driver | None) -> None:
+        monkeypatch.setattr(installed_tensorrt, "_cuda_driver", lambda: driver)
+
+    return load
+
+
+def test_nothing_installed_is_said_with_the_two_ways_out(installed) -> None:
+    installed()
+    assert find_tensorrt() is None
+    reason = missing_reason()
+    assert reason is not None
+    for part in (
+        "expected TensorRT (module tensorrt) or TensorRT-RTX (module tensorrt_rtx), found neither",
+        'pip install "hkd-edge[trt-rtx]"',
+        "build on the board, from the same ONNX file",
+    ):
+        assert part in reason
+
+
+def test_tensorrt_comes_before_tensorrt_rtx(installed) -> None:
+    full, rtx = module("tensorrt"), module("tensorrt_rtx_bindings")
+    installed(rtx)
+    assert find_tensorrt() is rtx
+    installed(full, rtx)
+    assert find_tensorrt() is full
+    assert [flavour(one) for one in (full, rtx, module("tensorrt_rtx"))] == ["tensorrt", "tensorrt-rtx", "tensorrt-rtx"]
+
+
+def test_tensorrt_rtx_needs_no_gpu(installed, drive) -> None:
+    installed(module("tensorrt_rtx_bindings"))
+    drive(None)
+    assert missing_reason() is None
+
+
+def test_tensorrt_needs_a_gpu(installed, drive) -> None:
+    installed(module("tensorrt"))
+    drive(None)
+    assert "expected a GPU for TensorRT 10.3.0" in (missing_reason() or "")
+    drive(Driver())
+    assert missing_reason() is None
+
+
+def test_a_package_whose_libraries_are_missing_is_named_with_its_error(
+    installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed()
+    monkeypatch.delitem(sys.modules, "tensorrt")
+    message = "libnvinfer.so.10: cannot open shared object file"
+    (tmp_path / "tensorrt.py").write_text(f"raise ImportError({message!r})")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert f"tensorrt does not load: {message}" in (missing_reason() or "")
+
+
+@pytest.mark.parametrize("driver", [None, Driver(status=100), Driver(devices=0)], ids=["absent", "broken", "no device"])
+def test_no_usable_driver_is_no_gpu(drive, driver: Driver | None) -> None:
+    drive(driver)
+    assert current_gpu() is None
+
+
+def test_the_gpu_has_a_name_and_a_compute_capability(drive) -> None:
+    drive(Driver())
+    assert current_gpu() == Gpu("Orin", "8.7")
+
+
+def test_the_driver_is_looked_for_under_the_names_of_linux_and_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(name: str) -> None:
+        asked.append(name)
+        raise OSError
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert current_gpu() is None
+    assert asked == ["libcuda.so.1", "nvcuda.dll"]
+
+
+class Speaking(ModuleType):
+    """As much of TensorRT as a log needs; the levels are those of nvinfer1::ILogger."""
+
+    class ILogger:
+        WARNING = 2
+
+
+def test_a_log_keeps_errors_and_warnings_once_and_drops_the_rest() -> None:
+    log = Log(Speaking("tensorrt"))
+    for severity, message in ((1, "broken"), (2, "odd\n"), (2, "odd"), (3, "for your information"), (4, "chatter")):
+        log.logger.log(severity, message)
+    assert (log.errors, log.warnings) == (("broken",), ("odd",))
+    log.clear()
+    assert (log.errors, log.warnings) == ((), ())
+
+
+def test_a_process_has_one_log_per_module() -> None:
+    one = Speaking("tensorrt")
+    assert log_of(one) is log_of(one)
