@@ -57,6 +57,7 @@ def quantize_with_accuracy_control(
     bias_correction: bool,
     ranges: Ranges = "minmax",
     half_range_weights: bool = True,
+    float_stem: bool = False,
 ) -> AccuracyControlResult:
     """Writes `out`: quantized like `quantize_int8` does, but for layers that stay in float for accuracy's sake.
 
@@ -70,7 +71,7 @@ def quantize_with_accuracy_control(
         ExportError: as by `quantize_int8`. An existing `out` then stays as it was.
     """
     model = lint_onnx(fp32)
-    arguments = nncf_arguments(model, calibration)
+    arguments = nncf_arguments(model, calibration, float_stem)
     scores = _Scores(validate)
     import nncf
 

@@ -62,6 +62,17 @@ def flavour(module: ModuleType) -> str:
     return TENSORRT_RTX if module.__name__.startswith(MODULES[1]) else TENSORRT
 
 
+def title(module: ModuleType) -> str:
+    """Flavour and version, as messages name them."""
+    return f"{'TensorRT-RTX' if flavour(module) == TENSORRT_RTX else 'TensorRT'} {module.__version__}"
+
+
+def usable_title() -> str | None:
+    """The title of the TensorRT that can build here; None where none can."""
+    module = find_tensorrt()
+    return title(module) if module is not None and missing_reason() is None else None
+
+
 def current_gpu() -> Gpu | None:
     """The GPU that TensorRT builds for unless told otherwise, by the CUDA driver; None without one."""
     cuda = _cuda_driver()

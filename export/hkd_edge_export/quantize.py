@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # rounding and clipping errors are smallest on a histogram. All but the first clip outliers.
 Ranges = Literal["minmax", "mean_minmax", "median_minmax", "mean_quantile", "histogram"]
 RANGES: tuple[Ranges, ...] = get_args(Ranges)
+_STEM_CHANNELS = 4
 
 
 def quantize_int8(
@@ -35,12 +36,14 @@ def quantize_int8(
     bias_correction: bool,
     ranges: Ranges = "minmax",
     half_range_weights: bool = True,
+    float_stem: bool = False,
 ) -> Path:
     """Writes the INT8 file and returns its path: unsigned activations after ReLU, signed weights per channel.
 
     `calibration` holds about 300 images (N, H, W, C) of the training set. Bias correction and clipped `ranges`
     help some networks and harm others: write the files and keep the one that is best on validation images.
     `half_range_weights` keeps the file right on every CPU; turn it off only for boards with VNNI or ARM.
+    `float_stem` leaves the first convolution in float if it reads the pixels' few channels: ONNX Runtime is faster so.
 
     Raises:
         ExportError: for calibration images that do not fit, an `fp32` file that breaks the contract, or a
@@ -48,7 +51,7 @@ def quantize_int8(
         ValueError: for `ranges` that there are none of.
     """
     model = lint_onnx(fp32)
-    arguments = nncf_arguments(model, calibration)
+    arguments = nncf_arguments(model, calibration, float_stem)
     advanced = advanced_parameters(bias_correction, ranges, half_range_weights)
     import nncf
 
@@ -57,7 +60,7 @@ def quantize_int8(
     return save_int8(quantized, out, half_range_weights)
 
 
-def nncf_arguments(model: onnx.ModelProto, calibration: npt.NDArray[np.uint8]) -> dict[str, Any]:
+def nncf_arguments(model: onnx.ModelProto, calibration: npt.NDArray[np.uint8], float_stem: bool) -> dict[str, Any]:
     """What every way of quantizing by NNCF takes: images, symmetric numbers, the nodes to leave in float.
 
     Raises:
@@ -67,11 +70,12 @@ def nncf_arguments(model: onnx.ModelProto, calibration: npt.NDArray[np.uint8]) -
     block_telemetry()
     import nncf
 
+    in_float = nodes_around_the_network(model.graph) + (_stem(model.graph) if float_stem else [])
     return {
         "calibration_dataset": nncf.Dataset([{INPUT: image[np.newaxis]} for image in calibration]),
         "preset": nncf.QuantizationPreset.PERFORMANCE,
         "subset_size": len(calibration),
-        "ignored_scope": nncf.IgnoredScope(names=nodes_around_the_network(model.graph)),
+        "ignored_scope": nncf.IgnoredScope(names=in_float),
     }
 
 
@@ -125,6 +129,20 @@ def nodes_around_the_network(graph: onnx.GraphProto) -> list[str]:
             before.update(node.output)
             names.append(node.name)
     return names
+
+
+def _stem(graph: onnx.GraphProto) -> list[str]:
+    """The name of the first weighted node if it is a convolution of at most 4 channels, in a list, or an empty list.
+
+    ONNX Runtime's integer kernels have too few products to add there. Fashion-MNIST's student (1 to 16 channels, 28 x
+    28, one thread, AVX2): 64 images take that layer 2.33 ms in int8 and 0.44 ms in float; with it in float the whole
+    network takes 8.6 ms instead of 9.8, and one image 0.28 ms instead of 0.32. OpenVINO is faster with all layers in
+    int8 (6.1 instead of 7.3 ms).
+    """
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    first = next(node for node in graph.node if node.op_type in WEIGHTED)
+    is_stem = first.op_type == "Conv" and shapes.get(first.input[1], (0, _STEM_CHANNELS + 1))[1] <= _STEM_CHANNELS
+    return [first.name] if is_stem else []
 
 
 def _check_calibration(images: npt.NDArray[np.uint8], model: onnx.ModelProto) -> None:

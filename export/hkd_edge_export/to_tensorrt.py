@@ -26,6 +26,8 @@ from hkd_edge_export.installed_tensorrt import (
     flavour,
     log_of,
     missing_reason,
+    title,
+    usable_title,
 )
 from hkd_edge_export.lint import lint_onnx
 from hkd_edge_export.lint_int8 import QUANTIZERS
@@ -41,6 +43,7 @@ __all__ = [
     "missing_reason",
     "parse_onnx",
     "trtexec_command",
+    "usable_title",
 ]
 
 # What TensorRT-RTX builds for unless told otherwise. Not 7.5, for which it refuses fp32 matrix products.
@@ -93,7 +96,7 @@ def build_engine(
     plan = parsed.builder.build_serialized_network(parsed.network, config)
     if plan is None:
         raise ExportError(
-            f"{onnx_path.name}: expected an engine for {', '.join(targets)} from {_title(module)}, got none: "
+            f"{onnx_path.name}: expected an engine for {', '.join(targets)} from {title(module)}, got none: "
             f"{_listed(parsed.log.errors)}. Leave out what it names, a layer or a compute capability."
         )
     _refuse_type_warnings(onnx_path, parsed.log)
@@ -143,7 +146,7 @@ def _parse(module: Any, onnx_path: Path) -> _Parsed:
     if not parser.parse(data):
         findings = [_finding(parser.get_error(index)) for index in range(parser.num_errors)]
         raise ExportError(
-            f"{onnx_path.name}: expected a network that {_title(module)} parses, but it says: "
+            f"{onnx_path.name}: expected a network that {title(module)} parses, but it says: "
             f"{_listed(findings or log.errors)}. Write that layer with other operators."
         )
     _refuse_type_warnings(onnx_path, log)
@@ -163,12 +166,12 @@ def _configure(module: Any, parsed: _Parsed, profile: BatchProfile, targets: tup
     shapes = parsed.builder.create_optimization_profile()
     shapes.set_shape(INPUT, *((batch, *parsed.image_shape) for batch in (profile.min, profile.opt, profile.max)))
     if config.add_optimization_profile(shapes) < 0:
-        raise ExportError(f"{_title(module)}: expected to take the batches of {profile}, got a refusal. Choose others.")
+        raise ExportError(f"{title(module)}: expected to take the batches of {profile}, got a refusal. Choose others.")
     if flavour(module) == TENSORRT_RTX:
         config.num_compute_capabilities = len(targets)
         for index, target in enumerate(targets):
             if not config.set_compute_capability(_capabilities(module)[target], index):
-                raise ExportError(f"{_title(module)}: refuses the compute capability {target}. Leave it out.")
+                raise ExportError(f"{title(module)}: refuses the compute capability {target}. Leave it out.")
     return config
 
 
@@ -179,7 +182,7 @@ def _targets(module: Any, wanted: tuple[str, ...]) -> tuple[str, ...]:
         here = (gpu.compute_capability,) if gpu is not None else ()
         if wanted not in ((), here):
             raise ExportError(
-                f"compute_capabilities: expected none, as {_title(module)} builds for the GPU at hand "
+                f"compute_capabilities: expected none, as {title(module)} builds for the GPU at hand "
                 f"({', '.join(here)}), got {', '.join(wanted)}. Build on a GPU of that kind, or with TensorRT-RTX."
             )
         return here
@@ -187,7 +190,7 @@ def _targets(module: Any, wanted: tuple[str, ...]) -> tuple[str, ...]:
     unknown = [target for target in targets if target not in known]
     if unknown:
         raise ExportError(
-            f"compute_capabilities: expected some of {', '.join(known)}, which {_title(module)} builds for, "
+            f"compute_capabilities: expected some of {', '.join(known)}, which {title(module)} builds for, "
             f"got {', '.join(unknown)}. For other GPUs build with TensorRT on the board."
         )
     return targets
@@ -264,10 +267,6 @@ def _usable_tensorrt() -> Any:
     if reason is not None:
         raise ExportError(f"TensorRT: {reason}")
     return find_tensorrt()
-
-
-def _title(module: Any) -> str:
-    return f"{'TensorRT-RTX' if flavour(module) == TENSORRT_RTX else 'TensorRT'} {module.__version__}"
 
 
 def _listed(findings: list[str] | tuple[str, ...]) -> str:

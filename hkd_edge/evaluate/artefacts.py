@@ -1,4 +1,8 @@
-"""Answers and latency of built files, each opened by the runtime that the board uses, with the board's own code."""
+"""Answers and latency of built files, each opened by the runtime that the board uses, with the board's own code.
+
+TensorRT's files are the exception where no engine can run: ONNX Runtime computes the same numbers in its place, node by
+node. That tells of accuracy, never of latency.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hkd_edge_runtime.backends import Backend, Outputs, backend_class
+from hkd_edge_runtime.backends.onnxruntime import OnnxRuntimeBackend
+from hkd_edge_runtime.backends.openvino import OpenVinoBackend
 from hkd_edge_runtime.hierarchy import Hierarchy
 
+TENSORRT = "tensorrt"
 _BATCH_SIZE = 100
 _WARM_UP_RUNS = 30
 
@@ -48,15 +55,36 @@ class Latency:
     runs: int
 
 
+def runs_here(target: str) -> bool:
+    """Whether this machine answers by the target's own runtime, and not by one that stands in for it."""
+    return target != TENSORRT
+
+
+def runtime_title(target: str) -> str:
+    """What computes the answers of a target's artefacts on this machine, with its version."""
+    version = _backend(target).version()
+    return f"{target} {version}" if runs_here(target) else f"onnxruntime {version} in the place of {target}"
+
+
+def _backend(target: str, *, forced_f32: bool = True) -> Backend:
+    if target == TENSORRT:
+        return OnnxRuntimeBackend(optimised=False)
+    if target == OpenVinoBackend.name and not forced_f32:
+        return OpenVinoBackend(inference_precision=None)
+    return backend_class(target)()
+
+
 @contextmanager
-def opened(artefact: Artefact, threads: int = 1) -> Iterator[Backend]:
-    """The artefact open in its runtime.
+def opened(artefact: Artefact, threads: int = 1, *, forced_f32: bool = True) -> Iterator[Backend]:
+    """The artefact open in its runtime, or in the one that stands in for it here.
+
+    Without `forced_f32`, OpenVINO computes floats in the precision that it chooses for this processor.
 
     Raises:
         MissingBackendError: if the runtime is not installed.
         BundleError: if the runtime refuses the file.
     """
-    backend = backend_class(artefact.target)()
+    backend = _backend(artefact.target, forced_f32=forced_f32)
     try:
         backend.open(artefact.path, threads=threads)
         yield backend
@@ -68,10 +96,12 @@ def answer(
     artefact: Artefact,
     images: NDArray[np.uint8],
     on_image: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    forced_f32: bool = True,
 ) -> Outputs:
-    """What the artefact answers for images uint8 (N, H, W, C)."""
+    """What the artefact answers for images uint8 (N, H, W, C); see `opened`."""
     parts = []
-    with opened(artefact) as backend:
+    with opened(artefact, forced_f32=forced_f32) as backend:
         for start in range(0, len(images), _BATCH_SIZE):
             parts.append(backend.run(images[start : start + _BATCH_SIZE]))
             on_image(min(start + _BATCH_SIZE, len(images)), len(images))
@@ -88,30 +118,38 @@ def measure_latency(
     *,
     runs: int,
     threads: int,
+    batch: int = 1,
     on_run: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Latency]:
-    """Latency of one image at a time for each artefact, in the order given.
+    """Latency of `batch` images at a time for each artefact, in the order given.
 
     The artefacts take turns call by call in this process, so that whatever else the machine does hits all alike;
     each has its own warm-up, which is discarded. Images uint8 (N, H, W, C) are used in turn.
+
+    Raises:
+        ValueError: for an artefact whose own runtime is not here.
     """
+    for artefact in artefacts:
+        if not runs_here(artefact.target):
+            raise ValueError(f"artefacts: expected targets that run here, got {artefact.target}.")
+    warm_up = min(_WARM_UP_RUNS, runs)
     backends = []
     try:
         for artefact in artefacts:
             backends.append(backend_class(artefact.target)())
             backends[-1].open(artefact.path, threads=threads)
-        seconds = np.empty((runs + _WARM_UP_RUNS, len(backends)))
-        for run in range(runs + _WARM_UP_RUNS):
-            image = images[run % len(images)][None]
+        seconds = np.empty((runs + warm_up, len(backends)))
+        for run in range(runs + warm_up):
+            taken = images[np.arange(run * batch, (run + 1) * batch) % len(images)]
             for column, backend in enumerate(backends):
                 started = time.perf_counter()
-                backend.run(image)
+                backend.run(taken)
                 seconds[run, column] = time.perf_counter() - started
-            on_run(run + 1, runs + _WARM_UP_RUNS)
+            on_run(run + 1, runs + warm_up)
     finally:
         for backend in backends:
             backend.close()
-    percentiles = np.percentile(seconds[_WARM_UP_RUNS:] * 1e3, (50, 90, 99), axis=0)
+    percentiles = np.percentile(seconds[warm_up:] * 1e3, (50, 90, 99), axis=0)
     return [
         Latency(round(float(p50), 4), round(float(p90), 4), round(float(p99), 4), runs)
         for p50, p90, p99 in percentiles.T

@@ -98,6 +98,11 @@ def _export_is_possible(recipe: Mapping[str, Any]) -> Iterator[Broken]:
     if "int8" in precisions and _is_number(images) and images == 0:
         reason = "expected a whole number >= 1 for int8, got 0. Give it images or leave int8 out of precisions."
         yield ("export", "calibration_images"), reason
+    batches = {"min_batch": 1, "opt_batch": 1, "max_batch": 64, **_at(export, "tensorrt")}
+    smallest, usual, largest = (batches[name] for name in ("min_batch", "opt_batch", "max_batch"))
+    if all(map(_is_number, (smallest, usual, largest))) and not smallest <= usual <= largest:
+        reason = f"expected min_batch <= opt_batch <= max_batch, got {smallest}, {usual}, {largest}."
+        yield ("export", "tensorrt"), reason
 
 
 def _at(recipe: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hkd_edge.data.dataset import class_balanced
-from hkd_edge.evaluate.artefacts import Artefact
+from hkd_edge.evaluate.artefacts import Artefact, runs_here
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage
-from hkd_edge.stages.export import RECORD_FILE, artefacts, export_spec
+from hkd_edge.stages.distill import export_spec
+from hkd_edge.stages.export import RECORD_FILE, artefacts
 from hkd_edge.stages.validate import RESULT_FILE
 from hkd_edge_export.bundle import ArtefactSource, BundleDescription, write_bundle
 from hkd_edge_runtime import __version__
@@ -27,6 +28,7 @@ _NUMBERS = (
     "p50_ms",
     "p90_ms",
     "p99_ms",
+    "batch_p50_ms",
     "size_bytes",
 )
 _PACKAGES = ("torch", "onnx", "onnxscript", "nncf", "onnxruntime", "openvino", "numpy")
@@ -47,7 +49,7 @@ def _run(context: Context, key: str) -> list[Path]:
     sources = tuple(
         _source(artefact, row)
         for artefact, row in zip(artefacts(context), result["rows"], strict=True)
-        if row["accurate"]
+        if row["accurate"] and runs_here(artefact.target)
     )
     description = BundleDescription(
         name=context.recipe.name,

@@ -7,29 +7,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hkd_edge.distill.cache import TeacherAnswers, teacher_answers
 from hkd_edge.distill.student import DistillTask, Teachers
 from hkd_edge.models.network import Network, count_parameters
+from hkd_edge.models.saved import read_student, save_student
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage, code_digest, digest
 from hkd_edge.stages.teach import TRAINING_CODE, build_network, load_teacher, named_teachers, train
-from hkd_edge.train.checkpoint import load_weights, save_weights
+from hkd_edge_export.spec import ExportSpec
 from hkd_edge_runtime.files import sha256_file, write_json_atomically
 
-WEIGHTS_FILE = "student/student.pt"
+STUDENT_FILE = "student/student.pt"
 METRICS_FILE = "student/metrics.json"
 
 
 def load_student(context: Context) -> Network:
     """The trained student on the training device, as this stage has written it."""
-    network = _build(context)
-    load_weights(context.run / WEIGHTS_FILE, network)
-    return network
+    network = read_student(context.run / STUDENT_FILE).network
+    return network.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _build(context: Context) -> Network:
-    classes = len(context.hierarchy().classes)
-    return build_network(context, "student", context.recipe.student.architecture, classes)
+def export_spec(context: Context) -> ExportSpec:
+    """What a deployed classifier of this run needs beside its weights."""
+    facts = context.read_json("data/data.json")
+    height, width, channels = facts["image_shape"]
+    return ExportSpec(height, width, channels, tuple(facts["mean"]), tuple(facts["std"]), context.hierarchy())
 
 
 def _inputs(context: Context) -> Mapping[str, Any]:
@@ -45,16 +49,22 @@ def _inputs(context: Context) -> Mapping[str, Any]:
 
 
 def _run(context: Context, key: str) -> list[Path]:
-    student, data = _build(context), context.resident
+    architecture, data = context.recipe.student.architecture, context.resident
+    student = build_network(context, "student", architecture, len(context.hierarchy().classes))
     (context.run / "student").mkdir(exist_ok=True)
     context.reporter.note("distill", f"student: {count_parameters(student):,} parameters")
-    teachers = Teachers(_answers(context, "concept"), _answers(context, "task"))
+    teachers = teachers_of(context)
     task = DistillTask(student, data, context.hierarchy(), context.recipe.distill, teachers, context.precision)
     epochs = train(context, "distill", "student", task, context.recipe.distill.training, key)
-    save_weights(context.run / WEIGHTS_FILE, student)
+    save_student(context.run / STUDENT_FILE, student, architecture, export_spec(context))
     metrics = {"parameters": count_parameters(student), "epochs": epochs}
     write_json_atomically(context.run / METRICS_FILE, metrics)
-    return [context.run / WEIGHTS_FILE, context.run / METRICS_FILE]
+    return [context.run / STUDENT_FILE, context.run / METRICS_FILE]
+
+
+def teachers_of(context: Context) -> Teachers:
+    """The answers of the recipe's teachers, from the run's cache or made now."""
+    return Teachers(_answers(context, "concept"), _answers(context, "task"))
 
 
 def _answers(context: Context, role: str) -> TeacherAnswers | None:

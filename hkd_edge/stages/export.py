@@ -1,54 +1,39 @@
-"""Stage `export`: the student as ONNX and OpenVINO files in every precision of the recipe."""
+"""Stage `export`: the student's files for every target and precision of the recipe, and how int8 came about."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hkd_edge.data.dataset import ImageSet, class_balanced
-from hkd_edge.evaluate.artefacts import Artefact, answer, top1_percent
+from hkd_edge.data.dataset import class_balanced
+from hkd_edge.delivery.files import RECORD_NAME, Order, deliver, recorded_artefacts
+from hkd_edge.delivery.source import Images, Source
+from hkd_edge.distill.equalize import equalize
+from hkd_edge.distill.fake_quant import insert_fake_quant, remove_fake_quant
+from hkd_edge.distill.student import DistillTask
+from hkd_edge.evaluate.artefacts import TENSORRT, Artefact
+from hkd_edge.recipe.schema import Distill
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage
-from hkd_edge.stages.distill import load_student
-from hkd_edge_export.quantize import quantize_int8
-from hkd_edge_export.spec import ExportSpec
+from hkd_edge.stages.distill import export_spec, load_student, teachers_of
+from hkd_edge.stages.teach import TRAINING_CODE, train
 from hkd_edge_export.to_onnx import to_onnx
-from hkd_edge_export.to_openvino import to_openvino
+from hkd_edge_export.to_tensorrt import usable_title
 from hkd_edge_runtime.files import write_json_atomically
 
 FOLDER = "artefacts"
-RECORD_FILE = f"{FOLDER}/export.json"
-
-
-@dataclass(frozen=True)
-class Int8Trial:
-    """One way of quantizing and what it gave on the validation images, in percent."""
-
-    bias_correction: bool
-    validation_top1: float
-
-
-def export_spec(context: Context) -> ExportSpec:
-    """What a deployed classifier of this run needs beside its weights."""
-    facts = context.read_json("data/data.json")
-    height, width, channels = facts["image_shape"]
-    return ExportSpec(height, width, channels, tuple(facts["mean"]), tuple(facts["std"]), context.hierarchy())
+RECORD_FILE = f"{FOLDER}/{RECORD_NAME}"
+_SOURCE_FILE = f"{FOLDER}/student.onnx"
 
 
 def artefacts(context: Context) -> list[Artefact]:
-    """The files of this stage, one artefact for each target and precision of the recipe, fp32 first."""
-    suffix = {"onnxruntime": ".onnx", "openvino": ".xml"}
-    folder = context.run / FOLDER
-    return [
-        Artefact(target, precision, folder / target / f"{precision}{suffix[target]}")
-        for target in context.recipe.export.targets
-        for precision in sorted(context.recipe.export.precisions)
-    ]
+    """The artefacts that this stage has made, by target in the recipe's order, fp32 first."""
+    return recorded_artefacts(context.read_json(RECORD_FILE), context.run / FOLDER)
 
 
 def _inputs(context: Context) -> Mapping[str, Any]:
@@ -56,57 +41,38 @@ def _inputs(context: Context) -> Mapping[str, Any]:
     return {
         "seed": recipe.seed,
         "student": recipe.student.model_dump(),
+        "distill": recipe.distill.model_dump(),
+        "augment": recipe.augment.model_dump(),
         "export": recipe.export.model_dump(),
+        "max_drop": recipe.validation.max_top1_drop,
+        "tensorrt": usable_title() if TENSORRT in recipe.export.targets else None,
     }
 
 
 def _run(context: Context, key: str) -> list[Path]:
     recipe, folder = context.recipe, context.run / FOLDER
-    onnx_folder, openvino_folder = folder / "onnxruntime", folder / "openvino"
-    onnx_folder.mkdir(parents=True, exist_ok=True)
-    openvino_folder.mkdir(exist_ok=True)
-    record: dict[str, Any] = {"opset": recipe.export.opset}
-    fp32 = onnx_folder / "fp32.onnx"
-    to_onnx(load_student(context).cpu(), export_spec(context), fp32, opset=recipe.export.opset)
-    files = [fp32]
-    if "int8" in recipe.export.precisions:
-        record["int8"] = _quantize(context, fp32, onnx_folder / "int8.onnx")
-        files.append(onnx_folder / "int8.onnx")
-    if "openvino" in recipe.export.targets:
-        for onnx in list(files):
-            xml = to_openvino(onnx, openvino_folder / f"{onnx.stem}.xml")
-            files += [xml, xml.with_suffix(".bin")]
-    write_json_atomically(context.run / RECORD_FILE, record)
-    return [*files, context.run / RECORD_FILE]
-
-
-def _quantize(context: Context, fp32: Path, int8: Path) -> dict[str, Any]:
-    """Makes the INT8 file, with or without bias correction, whichever validation images prefer."""
-    split, train = context.split(), context.dataset.train
+    folder.mkdir(exist_ok=True)
     calibration, indices = _calibration_images(context)
-    validation = train.take(split.validation)
-    trials: list[Int8Trial] = []
-    for bias_correction in (False, True):
-        context.reporter.work("quantize: trials", len(trials), 2)
-        quantize_int8(fp32, _trial_path(int8, bias_correction), calibration, bias_correction=bias_correction)
-        trials.append(Int8Trial(bias_correction, _validation_top1(_trial_path(int8, bias_correction), validation)))
-    # Of equals the first is kept: without bias correction, the simpler file.
-    best = max(trials, key=lambda trial: trial.validation_top1)
-    for trial in trials:
-        path = _trial_path(int8, trial.bias_correction)
-        if trial == best:
-            path.replace(int8)
-        else:
-            path.unlink()
-    told = ", ".join(
-        f"{'with' if t.bias_correction else 'without'} bias correction {t.validation_top1:.2f} %" for t in trials
+    validation = context.dataset.train.take(context.split().validation)
+    source = Source(
+        _export(context, load_student(context), context.run / _SOURCE_FILE),
+        calibration,
+        Images(validation.images, validation.labels),
+        equalized=lambda path: _export(context, equalize(load_student(context).cpu()), path),
+        fine_tuned=functools.partial(_fine_tuned, context, key, calibration),
     )
-    context.reporter.note("export", f"int8 on validation images: {told}")
-    return {
-        "bias_correction": best.bias_correction,
-        "trials": [vars(trial) for trial in trials],
-        "calibration_images": indices.tolist(),
-    }
+    order = Order(
+        recipe.export.targets, recipe.export.precisions, recipe.validation.max_top1_drop, recipe.export.tensorrt
+    )
+    made = deliver(source, order, folder, lambda line: context.reporter.note("export", line))
+    record = {"opset": recipe.export.opset, **made.record, "calibration_images": indices.tolist()}
+    write_json_atomically(context.run / RECORD_FILE, record)
+    files = [file for artefact in made.artefacts for file in artefact.files]
+    return [source.fp32, *files, *made.extra, context.run / RECORD_FILE]
+
+
+def _export(context: Context, network: Any, path: Path) -> Path:
+    return to_onnx(network, export_spec(context), path, opset=context.recipe.export.opset)
 
 
 def _calibration_images(context: Context) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -117,19 +83,40 @@ def _calibration_images(context: Context) -> tuple[NDArray[np.uint8], NDArray[np
     return train.images[indices], indices
 
 
-def _trial_path(int8: Path, bias_correction: bool) -> Path:
-    return int8.with_name(f"trial_{'with' if bias_correction else 'without'}_bias_correction.onnx")
+def _fine_tuned(context: Context, key: str, calibration: NDArray[np.uint8], path: Path) -> Path:
+    """The fp32 file of the student after quantization-aware training by the recipe's losses and teachers."""
+    import torch
+
+    student, data = load_student(context), context.resident
+    images = torch.from_numpy(calibration).to(context.device)
+    quantized = insert_fake_quant(student, [data.normalize(images)])
+    settings = _fine_tuning(context)
+    task = DistillTask(quantized, data, context.hierarchy(), settings, teachers_of(context), "fp32")
+    train(context, "export", "fine_tuned", task, settings.training, key)
+    return _export(context, remove_fake_quant(quantized, student), path)
 
 
-def _validation_top1(path: Path, validation: ImageSet) -> float:
-    answers = answer(Artefact("onnxruntime", "int8", path), validation.images)
-    return top1_percent(answers.logits, validation.labels)
+def _fine_tuning(context: Context) -> Distill:
+    """The recipe's distillation as a short training at a small learning rate, on images of the full size."""
+    distill, short = context.recipe.distill, context.recipe.export.fine_tuning
+    training = distill.training.model_copy(
+        update={
+            "epochs": short.epochs,
+            "learning_rate": short.learning_rate,
+            "progressive_fraction": 0.0,
+        }
+    )
+    # The projector of the embedding loss was not kept; a new one would pull the student about while it learns.
+    weights = distill.weights.model_copy(update={"embedding": 0.0})
+    if not any(weights.model_dump().values()):
+        weights = weights.model_copy(update={"ce": 1.0})
+    return distill.model_copy(update={"training": training, "weights": weights})
 
 
 EXPORT = Stage(
     "export",
     _inputs,
-    ("data", "concepts", "distill"),
-    ("hkd_edge_export", "hkd_edge_runtime", "data", "models", "stages/export"),
+    ("data", "concepts", "teach", "distill"),
+    ("hkd_edge_export", "hkd_edge_runtime", "delivery", *TRAINING_CODE, "evaluate/artefacts", "stages/export"),
     _run,
 )

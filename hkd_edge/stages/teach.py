@@ -21,6 +21,12 @@ from hkd_edge.train.loop import Fit, Task, fit
 from hkd_edge_runtime.files import write_json_atomically
 
 _INIT_STREAM = {"concept": 11, "task": 12, "student": 13}
+_TITLES = {
+    "concept": "concept teacher",
+    "task": "task teacher",
+    "student": "student",
+    "fine_tuned": "student rounded as in int8",
+}
 TRAINING_CODE = ("data", "models", "train", "distill", "evaluate/metrics")
 
 
@@ -63,8 +69,7 @@ def train(context: Context, stage: str, role: str, task: Task, settings: Any, ke
         context.run / "checkpoints" / f"{role}.pt",
         digest([key, role]),
     )
-    title = "student" if role == "student" else f"{role} teacher"
-    history = fit(task, job, context.reporter.training(stage, title))
+    history = fit(task, job, context.reporter.training(stage, _TITLES[role]))
     return [vars(epoch) for epoch in history]
 
 

@@ -29,14 +29,19 @@ LOG_ERRORS_ONLY = 3
 
 
 class OnnxRuntimeBackend(Backend):
-    """Runs .onnx files; `threads` is the number inside one operator, operators run one after the other."""
+    """Runs .onnx files; `threads` is the number inside one operator, operators run one after the other.
+
+    Without `optimised`, nodes compute one by one as the file says, quantized ones by floats between the quantizers:
+    slow, but the same numbers on every processor.
+    """
 
     name = "onnxruntime"
     package = "onnxruntime"
     requirement = f"onnxruntime!={BROKEN_ON_AARCH64}"
 
-    def __init__(self) -> None:
+    def __init__(self, *, optimised: bool = True) -> None:
         super().__init__()
+        self._optimised = optimised
         self._session: Any = None
         self._names: list[str] = []
 
@@ -69,6 +74,8 @@ class OnnxRuntimeBackend(Backend):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = LOG_ERRORS_ONLY
+        if not self._optimised:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         state = ort.capi.onnxruntime_pybind11_state
         # Its exceptions share no base class but Exception.
         refusals = (

@@ -28,14 +28,15 @@ class OpenVinoBackend(Backend):
     """Runs .xml files (with their .bin beside them).
 
     `inference_precision` is f32 because CPUs with bf16 would otherwise compute in bf16 without being asked
-    (logits then move by up to 0.5), and because int8 models on 64-bit ARM come out wrong without it.
+    (logits then move by up to 0.5), and because int8 models on 64-bit ARM come out wrong without it. None leaves the
+    choice to OpenVINO.
     """
 
     name = "openvino"
     package = "openvino"
     requirement = "openvino"
 
-    def __init__(self, inference_precision: str = "f32") -> None:
+    def __init__(self, inference_precision: str | None = "f32") -> None:
         super().__init__()
         self._inference_precision = inference_precision
         self._request: Any = None
@@ -67,11 +68,12 @@ class OpenVinoBackend(Backend):
 
     def _compile(self, path: Path, threads: int) -> Any:
         openvino = self._import()
-        settings = {
+        settings: dict[str, object] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": self._inference_precision,
             "INFERENCE_NUM_THREADS": threads,
         }
+        if self._inference_precision is not None:
+            settings["INFERENCE_PRECISION_HINT"] = self._inference_precision
         try:
             core = openvino.Core()
             return core.compile_model(core.read_model(str(path)), "CPU", settings)

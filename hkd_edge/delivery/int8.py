@@ -1,0 +1,145 @@
+"""The ladder to INT8 for one target: cheap ways first, each judged on the built file, until one is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hkd_edge.delivery.source import Images, Source
+from hkd_edge.evaluate.artefacts import TENSORRT, Artefact
+from hkd_edge.recipe.delivery import Target
+from hkd_edge_export.accuracy_control import quantize_with_accuracy_control
+from hkd_edge_export.ladder import Candidate, LadderResult, Rung, Score, Trial, climb
+from hkd_edge_export.lint import read_onnx
+from hkd_edge_export.lint_int8 import QUANTIZERS
+from hkd_edge_export.quantize import Ranges, quantize_int8
+from hkd_edge_export.signed import to_signed
+from hkd_edge_export.to_openvino import to_openvino
+
+_CLIPPED: tuple[Ranges, ...] = ("mean_quantile", "histogram")
+_PLAIN = "as trained"
+_PTQ, _CLIPPED_PTQ, _EQUALIZED_PTQ = "ptq", "ptq, clipped ranges", "ptq, equalized channels"
+_CONTROL, _FINE_TUNING = "accuracy control", "quantization-aware fine-tuning"
+RUNGS = (_PTQ, _CLIPPED_PTQ, _EQUALIZED_PTQ, _CONTROL, _FINE_TUNING)
+# What each target computes right and fast with; see `hkd_edge_export.quantize`.
+_HALF_RANGE: tuple[Target, ...] = ("onnxruntime", "openvino")
+_FLOAT_STEM: tuple[Target, ...] = ("onnxruntime",)
+
+
+class Int8Maker:
+    """Makes the INT8 ONNX file of each target from one source.
+
+    What several targets share is made once and kept in `work`, a folder of this process.
+    """
+
+    def __init__(self, source: Source, work: Path) -> None:
+        self._source = source
+        self._work = work
+        self._variants = {_PLAIN: None, "equalized channels": source.equalized, "fine-tuned": source.fine_tuned}
+
+    def climb(
+        self, target: Target, out: Path, max_drop: float, on_trial: Callable[[Trial], None] = lambda trial: None
+    ) -> LadderResult:
+        """Leaves at `out` the ONNX file of the first rung that loses at most `max_drop` points, or no file.
+
+        The loss is that of the target's own INT8 file against its own fp32 file on the validation images.
+
+        Raises:
+            ValueError: if the source has no validation images.
+        """
+        if self._source.validation is None:
+            raise ValueError("source.validation: expected images to decide by, got none.")
+        judge = _Judge(target, self._source.validation, self._work)
+        return climb(
+            self._rungs(target, judge, max_drop),
+            judge.score,
+            judge.score(self._source.fp32),
+            out,
+            max_drop=max_drop,
+            on_trial=on_trial,
+        )
+
+    def _rungs(self, target: Target, judge: _Judge, max_drop: float) -> list[Rung]:
+        def quantized(variant: str, ranges: Ranges, corrected: bool = False) -> Candidate:
+            name = f"{ranges}, bias correction" if corrected else ranges
+            return Candidate(name, lambda place: self._quantize(place, target, variant, ranges, corrected))
+
+        # Without bias correction first: of equals the ladder takes the first, and that is the simpler file.
+        rungs = [
+            Rung(_PTQ, tuple(quantized(_PLAIN, "minmax", corrected) for corrected in (False, True))),
+            Rung(_CLIPPED_PTQ, tuple(quantized(_PLAIN, ranges) for ranges in _CLIPPED)),
+        ]
+        if self._source.equalized is not None:
+            both = tuple(quantized("equalized channels", "minmax", corrected) for corrected in (False, True))
+            rungs.append(Rung(_EQUALIZED_PTQ, both))
+        controlled = Candidate("minmax", lambda place: self._control(place, target, judge, max_drop))
+        rungs.append(Rung(_CONTROL, (controlled,)))
+        if self._source.fine_tuned is not None:
+            rungs.append(Rung(_FINE_TUNING, (quantized("fine-tuned", "minmax"),)))
+        return rungs
+
+    def _quantize(self, place: Path, target: Target, variant: str, ranges: Ranges, corrected: bool) -> Path:
+        unsigned = place.with_name("unsigned.onnx")
+        quantize_int8(
+            self._network(variant),
+            unsigned,
+            self._source.calibration,
+            bias_correction=corrected,
+            ranges=ranges,
+            half_range_weights=target in _HALF_RANGE,
+            float_stem=target in _FLOAT_STEM,
+        )
+        return _finish(unsigned, place, target)
+
+    def _control(self, place: Path, target: Target, judge: _Judge, max_drop: float) -> Path:
+        unsigned = place.with_name("controlled.onnx")
+        quantize_with_accuracy_control(
+            self._source.fp32,
+            unsigned,
+            self._source.calibration,
+            judge.score_unsigned,
+            max_drop=max_drop,
+            bias_correction=False,
+            half_range_weights=target in _HALF_RANGE,
+            float_stem=target in _FLOAT_STEM,
+        )
+        return _finish(unsigned, place, target)
+
+    def _network(self, variant: str) -> Path:
+        """The fp32 file of a variant of the network."""
+        make = self._variants[variant]
+        if make is None:
+            return self._source.fp32
+        path = self._work / f"{variant.replace(' ', '_')}.onnx"
+        return path if path.exists() else make(path)
+
+
+def _finish(unsigned: Path, place: Path, target: Target) -> Path:
+    """Writes `place` from the file that `quantize_int8` made, as the target needs it."""
+    if target == TENSORRT:
+        return to_signed(unsigned, place)
+    return unsigned.replace(place)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Scores ONNX files as the artefacts of a target that they will become."""
+
+    target: Target
+    images: Images
+    work: Path
+
+    def score(self, onnx: Path) -> Score:
+        """The score of the target's artefact that is made from a file of the ladder, or from the fp32 file."""
+        if self.target == "openvino":
+            # The same bytes as those that are delivered later: the conversion depends on the file alone.
+            return self.images.score(Artefact("openvino", "int8", to_openvino(onnx, self.work / "judged.xml")))
+        return self.images.score(Artefact(self.target, "int8", onnx))
+
+    def score_unsigned(self, onnx: Path) -> float:
+        """Top-1 of a file with unsigned activations, some of its layers or all in float."""
+        is_quantized = any(node.op_type in QUANTIZERS for node in read_onnx(onnx).graph.node)
+        if self.target == TENSORRT and is_quantized:
+            return self.score(to_signed(onnx, self.work / "judged.onnx")).top1
+        return self.score(onnx).top1
