@@ -23,7 +23,7 @@ from hkd_edge.stages.export import EXPORT
 from hkd_edge.stages.teach import TEACH
 from hkd_edge.stages.validate import VALIDATE
 
-_FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 STAGES: tuple[Stage, ...] = (DATA, CONCEPTS, TEACH, DISTILL, EXPORT, VALIDATE, BUNDLE)
 

@@ -20,14 +20,15 @@ ROOMS = {
     "evaluate": {"errors", "recipe", "train"},
     "distill": {"errors", "recipe", "data", "models", "train", "evaluate"},
     "report": {"train"},
+    "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
     "run": {"errors", "recipe", "data", "train", "report"},
     "stages": {
         *("errors", "recipe", "concepts", "data", "models", "train"),
-        *("evaluate", "distill", "report", "run"),
+        *("evaluate", "distill", "delivery", "report", "run"),
     },
     "pipeline": {"errors", "recipe", "report", "run", "stages"},
     "doctor": {"errors", "data", "train"},
-    "cli": {"recipe", "run", "report", "pipeline", "doctor"},
+    "cli": {"recipe", "run", "report", "delivery", "pipeline", "doctor"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino"}
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from hkd_edge.delivery.files import RECORD_NAME, Delivered, Order, deliver
 from hkd_edge.delivery.source import Images, Source, answers_as_labels
 from hkd_edge.distill.equalize import equalize
+from hkd_edge.distill.saved import read_student
 from hkd_edge.errors import DataError, GateError
 from hkd_edge.evaluate.artefacts import Artefact
 from hkd_edge.evaluate.verdict import MIN_FLOAT_AGREEMENT
-from hkd_edge.models.saved import read_student
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.lint import lint_onnx
 from hkd_edge_export.lint_int8 import QUANTIZERS
@@ -61,14 +61,13 @@ def export_file(
         InputError: for an image that cannot be read.
         GateError: if an artefact answers otherwise than the fp32 file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    fp32, equalized = _fp32_of(file, folder)
-    calibration, held_out = _images(fp32, image_folder)
-    if "int8" in order.precisions and len(calibration) == 0:
+    if "int8" in order.precisions and image_folder is None:
         raise DataError(
             "expected images for int8, whose ranges are measured on them, got none. Give --images FOLDER with some of "
             "the training images, about 600, or leave int8 out by --precision."
         )
+    fp32, equalized = _fp32_of(file, folder)
+    calibration, held_out = _images(fp32, image_folder)
     judge = answers_as_labels(fp32, held_out) if len(held_out) else None
     delivered = deliver(Source(fp32, calibration, judge, equalized), order, folder, tell)
     checked = [] if judge is None else [_check(artefact, judge) for artefact in delivered.artefacts]
@@ -92,6 +91,7 @@ def _fp32_of(file: Path, folder: Path) -> tuple[Path, Callable[[Path], Path] | N
     """The fp32 ONNX file, and what writes the equalized one if there are torch weights to equalize."""
     if file.suffix == ".pt":
         student = read_student(file)
+        folder.mkdir(parents=True, exist_ok=True)
         return (
             to_onnx(student.network, student.spec, folder / "student.onnx"),
             lambda path: to_onnx(equalize(student.network), student.spec, path),

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from hkd_edge.distill.cache import TeacherAnswers, teacher_answers
+from hkd_edge.distill.saved import read_student, save_student
 from hkd_edge.distill.student import DistillTask, Teachers
 from hkd_edge.models.network import Network, count_parameters
-from hkd_edge.models.saved import read_student, save_student
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage, code_digest, digest
 from hkd_edge.stages.teach import TRAINING_CODE, build_network, load_teacher, named_teachers, train

@@ -54,6 +54,29 @@ def test_a_float_file_that_answers_otherwise_than_torch_is_not_shipped() -> None
     assert "got 46.80 %" in verdict.reason
 
 
+def test_int8_must_beat_fp16_too() -> None:
+    fp16 = Measured("onnxruntime", "fp16", 93.0, 99.9, 0.4)
+    verdicts = judge([fp32(), fp16, int8(p50_ms=0.5)], 93.0, GATES)
+    assert [verdict.shipped for verdict in verdicts] == [False, True, False]
+    assert [verdict.reason for verdict in verdicts] == [
+        "held back: 0.40x the speed of fp16 at batch 1",
+        "1.25x the speed of int8 at batch 1",
+        "held back: 0.80x the speed of fp16 at batch 1",
+    ]
+
+
+def test_of_equally_fast_files_one_is_shipped() -> None:
+    assert [verdict.shipped for verdict in judge([fp32(), int8(p50_ms=1.0)], 93.0, GATES)] == [True, False]
+
+
+def test_an_artefact_that_cannot_run_here_is_judged_but_not_shipped() -> None:
+    right = Measured("tensorrt", "int8", 93.0, 99.0, None)
+    wrong = Measured("tensorrt", "int8", 93.0, 46.8, None)
+    assert judge([right], 93.0, GATES)[0].accurate
+    assert not judge([right], 93.0, GATES)[0].shipped
+    assert not judge([wrong], 93.0, GATES)[0].accurate
+
+
 def test_targets_are_judged_each_for_itself() -> None:
     other = Measured("openvino", "fp32", 93.0, 100.0, 5.0)
     assert [verdict.shipped for verdict in judge([fp32(), int8(), other], 93.0, GATES)] == [False, True, True]
