@@ -95,6 +95,7 @@ def climb(
     out: Path,
     *,
     max_drop: float,
+    enough: float = 0.0,
     gives_up: tuple[type[HkdEdgeError], ...] = (NothingQuantizedError,),
     layers_in_float: Callable[[Path], Sequence[str]] = float_layers,
     on_trial: Callable[[Trial], None] = lambda trial: None,
@@ -102,16 +103,17 @@ def climb(
     """Tries rung after rung, and leaves at `out` the best file of the first rung that is within `max_drop` points.
 
     If none is, there is no `out` afterwards, not even an older one; rejected files are gone in any case. Of equal
-    candidates the first is taken. `gives_up` are the errors by which a `make` says that its way came to nothing; all
-    others are raised, and leave an older `out` as it was. `on_trial` is told of each candidate of a rung once the rung
-    is judged.
+    candidates the first is taken, and one that loses at most `enough` points (and `max_drop`) ends its rung: those
+    after it are not tried. `gives_up` are the errors by which a `make` says that its way came to nothing; all others
+    are raised, and leave an older `out` as it was. `on_trial` is told of each candidate of a rung once the rung is
+    judged.
 
     Raises:
         ValueError: for rungs without candidates, names that repeat, a `max_drop` that is no number >= 0, or scores on
             another number of images than the reference's.
     """
     _check(rungs, max_drop)
-    ladder = _Ladder(score, reference, max_drop, gives_up, layers_in_float)
+    ladder = _Ladder(score, reference, max_drop, min(enough, max_drop), gives_up, layers_in_float)
     trials: list[Trial] = []
     # Beside `out`, so that the chosen file can be renamed; whatever scoring leaves behind goes with the folder.
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
@@ -135,6 +137,7 @@ class _Ladder:
     score: Callable[[Path], Score]
     reference: Score
     max_drop: float
+    enough: float
     gives_up: tuple[type[HkdEdgeError], ...]
     layers_in_float: Callable[[Path], Sequence[str]]
 
@@ -147,6 +150,8 @@ class _Ladder:
             trial, path = self._try(rung, candidate, place / file_name)
             trials.append(trial)
             paths.append(path)
+            if trial.drop is not None and trial.drop <= self.enough + _ROUNDING:
+                break
         drops = [math.inf if trial.drop is None else trial.drop for trial in trials]
         best = drops.index(min(drops))
         judged = [self._judged(trial, trials[best], is_best=trial is trials[best]) for trial in trials]

@@ -6,6 +6,7 @@ node. That tells of accuracy, never of latency.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -101,7 +102,7 @@ def answer(
 ) -> Outputs:
     """What the artefact answers for images uint8 (N, H, W, C); see `opened`."""
     parts = []
-    with opened(artefact, forced_f32=forced_f32) as backend:
+    with opened(artefact, threads=os.cpu_count() or 1, forced_f32=forced_f32) as backend:
         for start in range(0, len(images), _BATCH_SIZE):
             parts.append(backend.run(images[start : start + _BATCH_SIZE]))
             on_image(min(start + _BATCH_SIZE, len(images)), len(images))

@@ -26,7 +26,7 @@ def markdown_summary(name: str, result: Mapping[str, Any]) -> str:
             f"{row['target']} {row['precision']} with the precision that the runtime chooses for this processor: "
             f"agrees with torch on {row['default_precision_agreement']:.2f} %."
             for row in result["rows"]
-            if row["default_precision_agreement"] is not None and row["precision"] != "int8"
+            if row["default_precision_agreement"] is not None
         ),
         *(
             f"{target} cannot run here; its answers are those of {runtime}, and it is not timed."

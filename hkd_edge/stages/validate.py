@@ -45,7 +45,7 @@ class Row:
     """One artefact.
 
     Accuracies are percent of the `images` test images, `validation_*` of the validation images; `agreement` is with
-    the torch student, `default_precision_agreement` where OpenVINO chooses the precision of floats itself.
+    the torch student, `default_precision_agreement` for float files where OpenVINO chooses the precision itself.
     Latency is that of one image, `batch_*` that of `latency.throughput_batch` images, None where the target cannot run;
     `runtime` says what computed the answers. `accurate` = may be used at all.
     """
@@ -178,8 +178,13 @@ def _answer_both(context: Context, artefact: Artefact, test: ImageSet, validatio
             validation.images,
             lambda done, n: context.reporter.work(f"{title}, validation", done, n),
         ),
-        answer(artefact, test.images, forced_f32=False) if artefact.target == "openvino" else None,
+        answer(artefact, test.images, forced_f32=False) if _may_choose_precision(artefact) else None,
     )
+
+
+def _may_choose_precision(artefact: Artefact) -> bool:
+    """Whether the runtime may compute floats in less than fp32 unless told otherwise, as OpenVINO does in bf16."""
+    return artefact.target == "openvino" and artefact.precision != "int8"
 
 
 def _measure(

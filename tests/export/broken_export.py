@@ -1,44 +1,123 @@
-"""A quantized file that ONNX Runtime answers rightly from and OpenVINO wrongly: its flatten counts at run time."""
+"""A quantized file that ONNX Runtime answers rightly from and OpenVINO wrongly, by counting its images at run time.
+
+Its flatten fetches every number by an index that it computes: Shape, Gather and Range. Shape reads the sums of the
+first convolution, so that these have two readers. OpenVINO then adds the bias of channel 0 to all channels of that
+layer, once the file is quantized: ONNX Runtime answers the same from a file in which all these biases are alike. The
+bias of channel 0 is far from the others here, which makes that matter.
+
+What it is not: an export that torch writes by itself. Torch (2.15) counts images at the graph's input. Of such a file
+OpenVINO 2026.4.1 is wrong in the same way when it reads the ONNX file, and right after `openvino.convert_model`, as
+`to_openvino` calls it; of this one it is wrong both ways.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
-from sklearn.datasets import load_digits
+from onnx import helper, numpy_helper
 from torch import nn
 
-from hkd_edge_export.canonical import rename_nodes, save, strip
+from hkd_edge.data import digits
+from hkd_edge.data.dataset import ImageSet
+from hkd_edge_export.canonical import save, strip
+from hkd_edge_export.lint import read_onnx
 from hkd_edge_export.quantize import advanced_parameters, nncf_arguments
 from hkd_edge_export.quiet import quiet
-from hkd_edge_export.spec import OPSET, ExportSpec
-from hkd_edge_export.to_onnx import EXAMPLE_BATCH, Deployed
-from hkd_edge_runtime.backends.base import INPUT
+from hkd_edge_export.spec import ExportSpec
+from hkd_edge_export.to_onnx import to_onnx
 from hkd_edge_runtime.hierarchy import Hierarchy
+from hkd_edge_runtime.telemetry import block_telemetry
 
-SPEC = ExportSpec(8, 8, 1, (0.305,), (0.376,), Hierarchy.from_dict({"classes": [*"0123456789"], "axes": {}}))
-
-
-class FlattenByIndices(nn.Module):
-    """(N, D, H, W) -> (N, D * H * W) by the place of each number in memory, counted from the N of the run."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        size = x.shape[1] * x.shape[2] * x.shape[3]
-        return x.reshape(-1)[torch.arange(x.shape[0])[:, None] * size + torch.arange(size)]
+SPEC = ExportSpec(8, 8, 1, (0.305,), (0.376,), Hierarchy.from_dict({"classes": list(digits.CLASSES), "axes": {}}))
+CALIBRATION_IMAGES = 200
+EPOCHS = 3
+WIDTHS = (12, 24)
+SIDE = 4  # of the feature maps that are flattened
 
 
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(_block(1, 16, 1), _block(16, 32, 2), nn.AdaptiveAvgPool2d(1))
-        self.flatten = FlattenByIndices()
-        self.head = nn.Linear(32, 10)
+def write_broken_export(folder: Path, seed: int = 0) -> tuple[Path, Path]:
+    """Writes `fp32.onnx` and `int8.onnx` of one network and returns their paths; only the second is answered wrongly.
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.flatten(self.blocks(x)))
+    The network has learnt the training images of `hkd_edge.data.digits`.
+    """
+    train = digits.load(None, download=False).train
+    model = read_onnx(to_onnx(_trained(train, seed), SPEC, folder / "fp32.onnx"))
+    _add_first_bias_apart(model.graph)
+    _flatten_by_indices(model.graph)
+    onnx.checker.check_model(model, full_check=True)
+    return save(model, folder / "fp32.onnx"), save(_quantized(model, train.images), folder / "int8.onnx")
 
 
-def _block(a, b, stride):
-    return nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
+def _trained(data: ImageSet, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    network, loss = _network(*WIDTHS), nn.CrossEntropyLoss()
+    pixels = (data.images.transpose(0, 3, 1, 2).astype(np.float32) / 255 - SPEC.mean[0]) / SPEC.std[0]
+    images, labels = torch.from_numpy(pixels), torch.from_numpy(data.labels)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    for _ in range(EPOCHS):
+        for batch in torch.randperm(len(images)).split(32):
+            optimiser.zero_grad()
+            loss(network(images[batch]), labels[batch]).backward()
+            optimiser.step()
+    return network
+
+
+def _network(first: int, second: int) -> nn.Module:
+    norm = nn.BatchNorm2d(first)
+    nn.init.constant_(norm.bias[:1], 1.5)
+    return nn.Sequential(
+        *(nn.Conv2d(1, first, 3, padding=1, bias=False), norm, nn.ReLU()),
+        *(nn.Conv2d(first, second, 3, padding=1, stride=2, bias=False), nn.BatchNorm2d(second), nn.ReLU()),
+        nn.Flatten(),
+        nn.Linear(second * SIDE * SIDE, len(SPEC.hierarchy.classes)),
+    )
+
+
+def _add_first_bias_apart(graph: onnx.GraphProto) -> None:
+    """Makes an Add of the first convolution's bias; the convolution then writes `sums`."""
+    position, convolution = next((at, node) for at, node in enumerate(graph.node) if node.op_type == "Conv")
+    name = convolution.input.pop()
+    bias = next(tensor for tensor in graph.initializer if tensor.name == name)
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias).reshape(-1, 1, 1), name))
+    add = helper.make_node("Add", ["sums", name], [convolution.output[0]], "add_first_bias")
+    convolution.output[0] = "sums"
+    graph.node.insert(position + 1, add)
+
+
+def _flatten_by_indices(graph: onnx.GraphProto) -> None:
+    """Replaces the flatten by a Gather of all numbers: image n has those from n * size on."""
+    position, flatten = next((at, node) for at, node in enumerate(graph.node) if node.op_type == "Reshape")
+    size = WIDTHS[-1] * SIDE * SIDE
+    constants = {"zero": 0, "one": 1, "size": size, "all": [-1], "last": [1], "places": [range(size)]}
+    graph.initializer.extend(numpy_helper.from_array(np.array(it, np.int64), name) for name, it in constants.items())
+    steps = {
+        "shape": ("Shape", "sums"),
+        "count": ("Gather", "shape", "zero"),
+        "rows": ("Range", "zero", "count", "one"),
+        "starts": ("Mul", "rows", "size"),
+        "column": ("Unsqueeze", "starts", "last"),
+        "indices": ("Add", "column", "places"),
+        "numbers": ("Reshape", flatten.input[0], "all"),
+        flatten.output[0]: ("Gather", "numbers", "indices"),
+    }
+    nodes = [helper.make_node(kind, inputs, [output], output) for output, (kind, *inputs) in steps.items()]
+    del graph.node[position]
+    for node in reversed(nodes):
+        graph.node.insert(position, node)
+
+
+def _quantized(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> onnx.ModelProto:
+    # As `quantize_int8` does, whose lint would refuse this model.
+    arguments = nncf_arguments(model, images[:CALIBRATION_IMAGES], float_stem=False)
+    advanced = advanced_parameters(bias_correction=False, ranges="minmax", half_range_weights=True)
+    block_telemetry()
+    import nncf
+
+    with quiet():
+        quantized = nncf.quantize(model, **arguments, advanced_parameters=advanced)
+    strip(quantized)
+    return quantized

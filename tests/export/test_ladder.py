@@ -247,3 +247,29 @@ def test_a_network_that_collapses_in_int8_is_brought_back(tmp_path: Path, first_
     assert result.chosen.rung == first_dear_way
     assert bool(result.chosen.float_layers) == (first_dear_way == "accuracy control")
     assert score(tmp_path / "int8.onnx").top1 >= score(fp32).top1 - 1.0
+
+
+def test_a_candidate_that_loses_next_to_nothing_ends_its_rung(tmp_path: Path) -> None:
+    tried: list[str] = []
+
+    def candidate(name: str) -> Candidate:
+        def make(path: Path) -> Path:
+            tried.append(name)
+            path.write_text(name)
+            return path
+
+        return Candidate(name, make)
+
+    scores = {"poor": Score(89.5, 100), "good": Score(89.95, 100), "best": Score(90.0, 100)}
+    result = climb(
+        [Rung("ptq", tuple(map(candidate, scores)))],
+        lambda path: scores[path.read_text()],
+        Score(90.0, 100),
+        tmp_path / "int8.onnx",
+        max_drop=1.0,
+        enough=0.1,
+        layers_in_float=lambda path: (),
+    )
+    assert tried == ["poor", "good"]
+    assert result.chosen is not None
+    assert result.chosen.candidate == "good"
