@@ -1,13 +1,16 @@
-"""A quantized file that ONNX Runtime answers rightly from and OpenVINO wrongly, by counting its images at run time.
+"""A quantized file that ONNX Runtime answers rightly from and OpenVINO wrongly, as it counts its images at run time.
 
-Its flatten fetches every number by an index that it computes: Shape, Gather and Range. Shape reads the sums of the
-first convolution, so that these have two readers. OpenVINO then adds the bias of channel 0 to all channels of that
-layer, once the file is quantized: ONNX Runtime answers the same from a file in which all these biases are alike. The
-bias of channel 0 is far from the others here, which makes that matter.
+Its flatten fetches every number by an index that it computes, by Shape, Gather and Range. Shape reads the sums of the
+first convolution, before their bias is added, so the sums have two readers. Once such a file is quantized, OpenVINO
+adds the bias of channel 0 to every channel: it answers what ONNX Runtime answers from a file in which all biases of
+that layer are the first one. In fp32 both are right, and in INT8 too if Shape reads the tensor that is flattened.
 
-What it is not: an export that torch writes by itself. Torch (2.15) counts images at the graph's input. Of such a file
-OpenVINO 2026.4.1 is wrong in the same way when it reads the ONNX file, and right after `openvino.convert_model`, as
-`to_openvino` calls it; of this one it is wrong both ways.
+Seed 0 on the 450 test digits, OpenVINO 2026.4.1 and ONNX Runtime 1.32.0 on AVX2: 98.00 % and 98.00 % in fp32, 46.22 %
+and 98.00 % in INT8, from the ONNX file and from what `to_openvino` makes of it.
+
+What it is not: a file as torch writes it. The biases are set apart and the flatten is replaced by hand, and the bias of
+channel 0 begins far from the others, so that the error costs 34 points or more (seeds 0 to 4). Where torch 2.15 exports
+such indices, OpenVINO is wrong by the same bias if it reads the ONNX file, but right after `openvino.convert_model`.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from hkd_edge_runtime.telemetry import block_telemetry
 SPEC = ExportSpec(8, 8, 1, (0.305,), (0.376,), Hierarchy.from_dict({"classes": list(digits.CLASSES), "axes": {}}))
 CALIBRATION_IMAGES = 200
 EPOCHS = 3
+FIRST_BIAS = 6.0  # that of the other channels stays within 0.3 of 0
 WIDTHS = (12, 24)
 SIDE = 4  # of the feature maps that are flattened
 
@@ -46,7 +50,7 @@ def write_broken_export(folder: Path, seed: int = 0) -> tuple[Path, Path]:
     """
     train = digits.load(None, download=False).train
     model = read_onnx(to_onnx(_trained(train, seed), SPEC, folder / "fp32.onnx"))
-    _add_first_bias_apart(model.graph)
+    _add_biases_apart(model.graph)
     _flatten_by_indices(model.graph)
     onnx.checker.check_model(model, full_check=True)
     return save(model, folder / "fp32.onnx"), save(_quantized(model, train.images), folder / "int8.onnx")
@@ -68,7 +72,7 @@ def _trained(data: ImageSet, seed: int) -> nn.Module:
 
 def _network(first: int, second: int) -> nn.Module:
     norm = nn.BatchNorm2d(first)
-    nn.init.constant_(norm.bias[:1], 1.5)
+    nn.init.constant_(norm.bias[:1], FIRST_BIAS)
     return nn.Sequential(
         *(nn.Conv2d(1, first, 3, padding=1, bias=False), norm, nn.ReLU()),
         *(nn.Conv2d(first, second, 3, padding=1, stride=2, bias=False), nn.BatchNorm2d(second), nn.ReLU()),
@@ -77,15 +81,17 @@ def _network(first: int, second: int) -> nn.Module:
     )
 
 
-def _add_first_bias_apart(graph: onnx.GraphProto) -> None:
-    """Makes an Add of the first convolution's bias; the convolution then writes `sums`."""
-    position, convolution = next((at, node) for at, node in enumerate(graph.node) if node.op_type == "Conv")
-    name = convolution.input.pop()
-    bias = next(tensor for tensor in graph.initializer if tensor.name == name)
-    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias).reshape(-1, 1, 1), name))
-    add = helper.make_node("Add", ["sums", name], [convolution.output[0]], "add_first_bias")
-    convolution.output[0] = "sums"
-    graph.node.insert(position + 1, add)
+def _add_biases_apart(graph: onnx.GraphProto) -> None:
+    """Makes an Add of each convolution's bias; the convolutions then write `sums_0`, `sums_1`."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    for number, convolution in enumerate(convolutions):
+        bias = tensors[convolution.input.pop()]
+        bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias).reshape(-1, 1, 1), bias.name))
+        sums, biased = f"sums_{number}", convolution.output[0]
+        convolution.output[0] = sums
+        position = list(graph.node).index(convolution) + 1
+        graph.node.insert(position, helper.make_node("Add", [sums, bias.name], [biased], f"add_bias_{number}"))
 
 
 def _flatten_by_indices(graph: onnx.GraphProto) -> None:
@@ -95,7 +101,7 @@ def _flatten_by_indices(graph: onnx.GraphProto) -> None:
     constants = {"zero": 0, "one": 1, "size": size, "all": [-1], "last": [1], "places": [range(size)]}
     graph.initializer.extend(numpy_helper.from_array(np.array(it, np.int64), name) for name, it in constants.items())
     steps = {
-        "shape": ("Shape", "sums"),
+        "shape": ("Shape", "sums_0"),
         "count": ("Gather", "shape", "zero"),
         "rows": ("Range", "zero", "count", "one"),
         "starts": ("Mul", "rows", "size"),
@@ -105,6 +111,7 @@ def _flatten_by_indices(graph: onnx.GraphProto) -> None:
         flatten.output[0]: ("Gather", "numbers", "indices"),
     }
     nodes = [helper.make_node(kind, inputs, [output], output) for output, (kind, *inputs) in steps.items()]
+    graph.initializer.remove(next(tensor for tensor in graph.initializer if tensor.name == flatten.input[1]))
     del graph.node[position]
     for node in reversed(nodes):
         graph.node.insert(position, node)

@@ -31,7 +31,7 @@ TRAIN_IMAGES, TEST_IMAGES = 160, 100
 
 @dataclass(frozen=True)
 class Course:
-    """How a student is trained: so long that its answers are clear of ties, over two seeds and more."""
+    """How a student is trained: so long that its answers are clear of ties, by two seeds and more."""
 
     epochs: int
     batch_size: int = 20
@@ -42,8 +42,8 @@ PLAIN_AND_RESIDUAL = Course(epochs=4)
 COURSES = {
     "mobile_96": Course(epochs=6, batch_size=10),
     "mobile_224": Course(epochs=5, batch_size=10),
-    # At 1e-2 the gates of squeeze and excitation saturate and a few images' activations grow to 30 times the
-    # others': 8 bits for all of them then leave 73 % of the answers as they were, though no layer is at fault.
+    # At 1e-2 the gates of squeeze and excitation saturate and a few images' activations grow far beyond the others':
+    # one 8-bit step for all then left 73 % of the answers as they were, though no single layer was at fault.
     "mobilenet_v3_small": Course(epochs=12, peak_rate=3e-3),
     "resnet18": Course(epochs=3, peak_rate=3e-3),
 }

@@ -1,4 +1,4 @@
-"""Prints the table of docs/students.md: parameters, multiplications and latency of every student there.
+"""Prints parameters, multiplications and median latency of every student of docs/students.md, as a table.
 
     .venv/bin/python tests/models/measure_students.py [RUNS [NAME...]]
 
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from conftest import BATCH_SIZE, Student, documented, drawn, normalised
+from conftest import Student, documented, drawn, normalised
 from torch.utils.flop_counter import FlopCounterMode
 
 from hkd_edge.evaluate.artefacts import Artefact, measure_latency
@@ -28,6 +28,7 @@ from hkd_edge_export.to_openvino import to_openvino
 from hkd_edge_runtime.hierarchy import Hierarchy
 
 RUNS = 300
+IMAGES = 20  # of a batch to normalise by, to calibrate with, and to measure on
 _PACKAGES = ("torch", "torchvision", "onnxruntime", "openvino", "nncf")
 
 
@@ -35,8 +36,9 @@ def main(runs: int, names: list[str]) -> None:
     """Measures the students of those names, or all."""
     torch.set_num_threads(1)
     versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES)
-    print(f"n = {runs}; {versions}; {platform.machine()}, {_processor()}")
+    print(f"n = {runs}; {versions}; {platform.machine()}, {_processor()}; median ms")
     print("| student | image | parameters | M MACs | ORT fp32 | ORT INT8 | OpenVINO fp32 | OpenVINO INT8 |")
+    print("|---|---|--:|--:|--:|--:|--:|--:|")
     for name, student in documented().items():
         if not names or name in names:
             print(f"| `{name}` | {' | '.join(_row(student, runs))} |", flush=True)
@@ -46,7 +48,7 @@ def _row(student: Student, runs: int) -> list[str]:
     network = _untrained(student)
     with tempfile.TemporaryDirectory() as folder:
         latencies = measure_latency(
-            _files(network, student, Path(folder)), drawn(student.image, 20, seed=1)[0], runs=runs, threads=1
+            _files(network, student, Path(folder)), drawn(student.image, IMAGES, seed=1)[0], runs=runs, threads=1
         )
     return [
         " x ".join(map(str, student.image)),
@@ -62,7 +64,7 @@ def _untrained(student: Student) -> Network:
     network = build(student.architecture, student.image[2], 10)
     with torch.no_grad():
         for seed in range(5):
-            network(normalised(drawn(student.image, BATCH_SIZE, seed)[0]))
+            network(normalised(drawn(student.image, IMAGES, seed)[0]))
     return network.eval()
 
 
@@ -70,7 +72,7 @@ def _files(network: Network, student: Student, folder: Path) -> list[Artefact]:
     half = (0.5,) * student.image[2]
     spec = ExportSpec(*student.image, half, half, Hierarchy(tuple(f"class {index}" for index in range(10))))
     fp32 = to_onnx(network, spec, folder / "fp32.onnx")
-    int8 = quantize_int8(fp32, folder / "int8.onnx", drawn(student.image, 20, seed=0)[0], bias_correction=False)
+    int8 = quantize_int8(fp32, folder / "int8.onnx", drawn(student.image, IMAGES, seed=0)[0], bias_correction=False)
     onnx = [Artefact("onnxruntime", path.stem, path) for path in (fp32, int8)]
     return onnx + [
         Artefact("openvino", path.stem, to_openvino(path, path.with_suffix(".xml"))) for path in (fp32, int8)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 import pytest
 from torch import nn
 from torchvision.ops import SqueezeExcitation
@@ -21,14 +20,14 @@ from hkd_edge_export.accuracy_control import float_layers
 from hkd_edge_export.lint import lint_onnx
 from hkd_edge_export.lint_int8 import UNSIGNED_INT8_RULES
 from hkd_edge_export.quantize import quantize_int8
+from hkd_edge_runtime.telemetry import block_telemetry
 
 MIN_TOP1_PERCENT = 90.0
 MIN_AGREEMENT_PERCENT = 95.0
-# Sums in another order, over up to 50 layers: 1e-6 was measured.
-MAX_FP32_ERROR = 1e-5
-# Agreement alone is blind here: calibrated on black images, residual_28 still agrees on all images. Largest errors over
-# three seeds: residual and plain 0.010, mobile 0.055, resnet18 0.016, mobilenet_v3_small 0.10 (calibrated on black
-# images: 0.14, 0.11 and 0.36 for the first three).
+MAX_FP32_ERROR = 1e-5  # sums in another order, over up to 50 layers; 7e-7 was the most
+# Agreement by itself is blind on images so easily told apart: calibrated on black ones, files still agree on 99 %.
+# The most that was measured over two or three seeds, and after that calibration: plain and residual 0.010 and 0.08 to
+# 0.22, mobile 0.055 and 0.20, resnet18 0.016, mobilenet_v3_small 0.17 and 0.67 to 0.85.
 MAX_INT8_ERRORS = {
     "residual_28": 0.05,
     "residual_32": 0.05,
@@ -37,7 +36,7 @@ MAX_INT8_ERRORS = {
     "resnet18": 0.05,
     "mobile_96": 0.1,
     "mobile_224": 0.1,
-    "mobilenet_v3_small": 0.2,
+    "mobilenet_v3_small": 0.3,
 }
 
 SLOW = pytest.mark.slow
@@ -86,6 +85,9 @@ def onnxruntime_convolutions(path: Path, folder: Path) -> list[str]:
 
 def openvino_precisions(path: Path) -> list[str]:
     """The precision that OpenVINO computes each convolution and linear layer of a file in."""
+    block_telemetry()
+    import openvino
+
     compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     layers = [layer.get_rt_info() for layer in compiled.get_runtime_model().get_ops()]
     weighted = [layer for layer in layers if layer["layerType"].astype(str) in ("Convolution", "FullyConnected")]
