@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -242,9 +241,6 @@ def doctor(as_json: bool) -> None:
 
 def main() -> None:
     """The console script: every error of ours is one message and its own exit code."""
-    # torch's OpenMP threads would wait for each other by spinning. With one other process at work on two cores,
-    # `hkd-edge distill digits` took 65 to 114 s instead of 14. The variable is read when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as leaving:
