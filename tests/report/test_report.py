@@ -21,14 +21,33 @@ RESULT = {
             "p50_ms": 0.1234,
             "p90_ms": 0.2,
             "p99_ms": 0.3,
+            "batch_p50_ms": 5.4321,
+            "default_precision_agreement": None,
+            "runtime": "openvino 2026.4",
             "size_bytes": 123_400,
             "shipped": False,
             "reason": "held back",
-        }
+        },
+        {
+            "target": "tensorrt",
+            "precision": "fp16",
+            "top1": 93.5,
+            "concept_top1": 97.0,
+            "agreement": 99.99,
+            "p50_ms": None,
+            "p90_ms": None,
+            "p99_ms": None,
+            "batch_p50_ms": None,
+            "default_precision_agreement": None,
+            "runtime": "onnxruntime 1.32 in the place of tensorrt",
+            "size_bytes": 193_000,
+            "shipped": False,
+            "reason": "cannot run here",
+        },
     ],
     "student": {"top1": 93.5, "images": 10_000, "validation_top1": 94.0, "validation_images": 6000},
     "cross_agreement": [{"precision": "int8", "targets": ["onnxruntime", "openvino"], "agreement": 99.25}],
-    "latency": {"threads": 1, "runs": 300},
+    "latency": {"threads": 1, "runs": 300, "throughput_batch": 64, "throughput_runs": 30},
     "machine": {"processor": "a processor", "cores": 2, "runtimes": {"openvino": "2026.4"}},
 }
 
@@ -63,7 +82,9 @@ def test_on_a_terminal_the_work_at_hand_is_a_bar() -> None:
 
 def test_the_summary_is_a_table_with_what_the_numbers_mean() -> None:
     text = markdown_summary("name", RESULT)
-    assert "| openvino | int8 | 93.46 | - | 99.50 | 0.123 | 0.200 | 0.300 | 123 | no: held back |" in text
+    assert "| openvino | int8 | 93.46 | - | 99.50 | 0.123 | 0.200 | 0.300 | 5.432 | 123 | no: held back |" in text
+    assert "| tensorrt | fp16 | 93.50 | 97.00 | 99.99 | - | - | - | - | 193 | no: cannot run here |" in text
+    assert "its answers are those of onnxruntime 1.32 in the place of tensorrt, and it is not timed" in text
     assert "Torch student: 93.50 % of 10,000 test images" in text
-    assert "give the same int8 answer for 99.25 % of the test images" in text
-    assert "300 runs, artefacts in turn, on a processor (2 cores), openvino 2026.4." in text
+    assert "Same int8 answer: onnxruntime and openvino 99.25 %." in text
+    assert "one image (300 runs) and 64 images (30 runs, p50), 1 thread(s), artefacts in turn, on a processor" in text
