@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hkd_edge_export.errors import ExportError
 from hkd_edge_runtime import __version__
-from hkd_edge_runtime.files import write_atomically
+from hkd_edge_runtime.files import copy_atomically, write_atomically
 from hkd_edge_runtime.golden import IMAGES, golden_key
 from hkd_edge_runtime.hierarchy import Hierarchy
 from hkd_edge_runtime.manifest import (
@@ -132,8 +132,7 @@ def _copy_artefact(source: ArtefactSource, folder: Path) -> Artefact:
 def _copy(source: Path, target: Path) -> None:
     if not source.is_file():
         raise ExportError(f"{source}: expected a file of an artefact, found none. Export it first.")
-    with write_atomically(target) as temporary:
-        shutil.copyfile(source, temporary)
+    copy_atomically(source, target)
 
 
 def _write_golden(folder: Path, description: BundleDescription, artefacts: tuple[Artefact, ...], threads: int) -> None:

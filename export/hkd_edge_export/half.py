@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hkd_edge_export.canonical import rename_nodes, save, strip
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.lint import lint_onnx
-from hkd_edge_export.lint_int8 import QUANTIZERS
+from hkd_edge_export.lint_int8 import lint_fp32
 from hkd_edge_export.quantize import nodes_around_the_network
 from hkd_edge_export.spec import OPSET
 
@@ -30,11 +30,7 @@ def to_half(fp32_onnx: Path, out: Path) -> Path:
         ExportError: for a file that breaks the contract or is quantized, a weight beyond FP16, or a network that
             is no valid ONNX in FP16. An existing `out` then stays as it was.
     """
-    model = lint_onnx(fp32_onnx)
-    if any(node.op_type in QUANTIZERS for node in model.graph.node):
-        raise ExportError(
-            f"{fp32_onnx.name}: expected an fp32 file, got a quantized one. Give the file it was made of."
-        )
+    model = lint_fp32(fp32_onnx)
     _halve(model)
     strip(model)
     rename_nodes(model)

@@ -67,6 +67,12 @@ def title(module: ModuleType) -> str:
     return f"{'TensorRT-RTX' if flavour(module) == TENSORRT_RTX else 'TensorRT'} {module.__version__}"
 
 
+def builds_without_gpu() -> bool:
+    """Whether the TensorRT found here is TensorRT-RTX."""
+    module = find_tensorrt()
+    return module is not None and flavour(module) == TENSORRT_RTX
+
+
 def usable_title() -> str | None:
     """The title of the TensorRT that can build here; None where none can."""
     module = find_tensorrt()

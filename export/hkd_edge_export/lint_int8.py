@@ -6,12 +6,15 @@ integers (TensorRT: signed). A target is a tuple of rules: `lint_onnx(path, rule
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from hkd_edge_export.lint import FLOAT_RULES, Contract, Rule
+from hkd_edge_export.errors import ExportError
+from hkd_edge_export.lint import FLOAT_RULES, Contract, Rule, lint_onnx
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -79,6 +82,23 @@ FULL_RANGE_INT8_RULES: tuple[Rule, ...] = (
     weights_are_signed_per_channel,
 )
 UNSIGNED_INT8_RULES: tuple[Rule, ...] = (*FULL_RANGE_INT8_RULES, weights_cannot_saturate)
+
+
+def has_quantizers(model: onnx.ModelProto) -> bool:
+    """Whether any node of the model quantizes or dequantizes."""
+    return any(node.op_type in QUANTIZERS for node in model.graph.node)
+
+
+def lint_fp32(path: Path) -> onnx.ModelProto:
+    """The model of a file that others are made from.
+
+    Raises:
+        ExportError: for a file that breaks the contract or is quantized.
+    """
+    model = lint_onnx(path)
+    if has_quantizers(model):
+        raise ExportError(f"{path.name}: expected an fp32 file, got a quantized one. Give the file it was made of.")
+    return model
 
 
 def tensors_by_name(model: onnx.ModelProto) -> dict[str, Array]:

@@ -21,6 +21,7 @@ from hkd_edge_export.installed_tensorrt import (
     TENSORRT,
     TENSORRT_RTX,
     Log,
+    builds_without_gpu,
     current_gpu,
     find_tensorrt,
     flavour,
@@ -30,7 +31,7 @@ from hkd_edge_export.installed_tensorrt import (
     usable_title,
 )
 from hkd_edge_export.lint import lint_onnx
-from hkd_edge_export.lint_int8 import QUANTIZERS
+from hkd_edge_export.lint_int8 import has_quantizers
 from hkd_edge_runtime.backends.base import INPUT
 from hkd_edge_runtime.files import write_atomically, write_json_atomically
 
@@ -39,6 +40,7 @@ __all__ = [
     "EngineRecord",
     "ParseReport",
     "build_engine",
+    "builds_without_gpu",
     "find_tensorrt",
     "missing_reason",
     "parse_onnx",
@@ -251,7 +253,7 @@ def _finding(error: Any) -> str:
 
 
 def _precision(model: onnx.ModelProto) -> str:
-    if any(node.op_type in QUANTIZERS for node in model.graph.node):
+    if has_quantizers(model):
         return "int8"
     halved = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
     return "fp16" if halved else "fp32"

@@ -19,8 +19,8 @@ from hkd_edge.recipe.delivery import Precision, Target, TensorRt
 from hkd_edge_export.half import to_half
 from hkd_edge_export.ladder import LadderResult, Trial
 from hkd_edge_export.to_openvino import to_openvino
-from hkd_edge_export.to_tensorrt import BatchProfile, build_engine, missing_reason, parse_onnx, trtexec_command
-from hkd_edge_runtime.files import sha256_file, write_atomically
+from hkd_edge_export.to_tensorrt import BatchProfile, build_engine, builds_without_gpu, missing_reason, trtexec_command
+from hkd_edge_runtime.files import copy_atomically, sha256_file
 
 RECORD_NAME = "export.json"
 _TIMING_CACHE = "timing.cache"
@@ -150,6 +150,8 @@ def _tensorrt(
     """What TensorRT makes of its files here, if it can, and what remains to be done on the board."""
     profile = BatchProfile(settings.min_batch, settings.opt_batch, settings.max_batch)
     reason = missing_reason()
+    # TensorRT builds for the GPU at hand alone.
+    capabilities = settings.compute_capabilities if builds_without_gpu() else ()
     records, files = [], []
     for artefact in artefacts:
         if artefact.target != TENSORRT:
@@ -157,19 +159,18 @@ def _tensorrt(
         command = trtexec_command(artefact.path, profile)
         entry: dict[str, Any] = {"precision": artefact.precision, "on_the_board": command}
         if reason is None:
-            report = parse_onnx(artefact.path)
             plan = artefact.path.with_suffix(".plan")
             engine = build_engine(
                 artefact.path,
                 plan,
                 profile,
-                settings.compute_capabilities if report.flavour == "tensorrt-rtx" else (),
+                capabilities,
                 timing_cache=folder / TENSORRT / _TIMING_CACHE,
             )
             files += [plan, engine.sidecar]
             entry["engine"] = engine.to_json()
             tell(
-                f"tensorrt {artefact.precision}: parsed and built by {report.flavour} {report.version} for compute "
+                f"tensorrt {artefact.precision}: parsed and built by {engine.flavour} {engine.version} for compute "
                 f"capability {', '.join(engine.compute_capabilities)} without a warning about types, never run here"
             )
         else:
@@ -198,5 +199,4 @@ def _work_folder(folder: Path) -> Iterator[Path]:
 def _copy(source: Path, target: Path) -> None:
     if target.exists() and sha256_file(source) == sha256_file(target):
         return
-    with write_atomically(target) as temporary:
-        shutil.copyfile(source, temporary)
+    copy_atomically(source, target)

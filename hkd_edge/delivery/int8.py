@@ -12,7 +12,7 @@ from hkd_edge.recipe.delivery import Target
 from hkd_edge_export.accuracy_control import quantize_with_accuracy_control
 from hkd_edge_export.ladder import Candidate, LadderResult, Rung, Score, Trial, climb
 from hkd_edge_export.lint import read_onnx
-from hkd_edge_export.lint_int8 import QUANTIZERS
+from hkd_edge_export.lint_int8 import has_quantizers
 from hkd_edge_export.quantize import Ranges, quantize_int8
 from hkd_edge_export.signed import to_signed
 from hkd_edge_export.to_openvino import to_openvino
@@ -141,7 +141,6 @@ class _Judge:
 
     def score_unsigned(self, onnx: Path) -> float:
         """Top-1 of a file with unsigned activations, some of its layers or all in float."""
-        is_quantized = any(node.op_type in QUANTIZERS for node in read_onnx(onnx).graph.node)
-        if self.target == TENSORRT and is_quantized:
+        if self.target == TENSORRT and has_quantizers(read_onnx(onnx)):
             return self.score(to_signed(onnx, self.work / "judged.onnx")).top1
         return self.score(onnx).top1

@@ -17,9 +17,8 @@ from hkd_edge.distill.saved import read_student
 from hkd_edge.errors import DataError, GateError
 from hkd_edge.evaluate.artefacts import Artefact
 from hkd_edge.evaluate.verdict import MIN_FLOAT_AGREEMENT
-from hkd_edge_export.errors import ExportError
-from hkd_edge_export.lint import lint_onnx
-from hkd_edge_export.lint_int8 import QUANTIZERS
+from hkd_edge_export.lint import read_onnx
+from hkd_edge_export.lint_int8 import lint_fp32
 from hkd_edge_export.to_onnx import to_onnx
 from hkd_edge_runtime import __version__
 from hkd_edge_runtime.backends.base import INPUT
@@ -96,9 +95,7 @@ def _fp32_of(file: Path, folder: Path) -> tuple[Path, Callable[[Path], Path] | N
             to_onnx(student.network, student.spec, folder / "student.onnx"),
             lambda path: to_onnx(equalize(student.network), student.spec, path),
         )
-    model = lint_onnx(file)
-    if any(node.op_type in QUANTIZERS for node in model.graph.node):
-        raise ExportError(f"{file.name}: expected an fp32 file, got a quantized one. Give the file it was made of.")
+    lint_fp32(file)
     return file, None
 
 
@@ -126,7 +123,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _input_spec(fp32: Path) -> InputSpec:
-    (image,) = (value for value in lint_onnx(fp32).graph.input if value.name == INPUT)
+    (image,) = (value for value in read_onnx(fp32).graph.input if value.name == INPUT)
     height, width, channels = (size.dim_value for size in image.type.tensor_type.shape.dim[1:])
     return InputSpec(height, width, channels, color="grey" if channels == 1 else "rgb")
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,12 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def copy_atomically(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Writes the bytes of `source` to `target`, whole or not at all."""
+    with write_atomically(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_json_atomically(path: str | os.PathLike[str], value: object) -> None:
