@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 from hkd_edge_export.errors import ExportError
 from hkd_edge_runtime import __version__
+from hkd_edge_runtime.backends import Backend
+from hkd_edge_runtime.backends.onnxruntime import OnnxRuntimeBackend
+from hkd_edge_runtime.backends.tensorrt import TensorRtBackend
 from hkd_edge_runtime.files import copy_atomically, write_atomically
 from hkd_edge_runtime.golden import IMAGES, golden_key
 from hkd_edge_runtime.hierarchy import Hierarchy
@@ -28,6 +31,7 @@ from hkd_edge_runtime.manifest import (
     write_manifest,
 )
 from hkd_edge_runtime.session import open_artefact
+from hkd_edge_runtime.tensorrt.record import BatchProfile
 from hkd_edge_runtime.verify import VerifyReport, verify_bundle
 
 CREATED_BY = f"hkd-edge {__version__}"
@@ -46,6 +50,7 @@ class ArtefactSource:
         files: the first is the one that `target` opens; they keep their names and come to lie in one folder.
         shipped: False if it missed its limits; `reason` then says which.
         metrics: numbers by name with their unit in it; `p50_ms` decides what `auto` opens.
+        profile: the batches for which the board builds an engine; None if the file itself is what runs.
     """
 
     target: str
@@ -54,6 +59,7 @@ class ArtefactSource:
     shipped: bool = True
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    profile: BatchProfile | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +88,7 @@ def write_bundle(folder: Path, description: BundleDescription, *, threads: int =
 
     It is built and verified in a folder beside it; only then does it take the place of an older bundle. The
     golden probabilities are those of the copied files, run by the backends that the board uses, so every
-    target must be installed here.
+    target must be installed here; only for TensorRT another one answers, see `_stand_in`.
 
     Raises:
         ExportError: if `folder` is something else than a bundle, a file is missing, or two files of an
@@ -126,7 +132,9 @@ def _copy_artefact(source: ArtefactSource, folder: Path) -> Artefact:
     for path in source.files:
         _copy(path, folder / place / path.name)
     entries = tuple(file_entry(folder, f"{place}/{name}") for name in names)
-    return Artefact(source.target, source.precision, entries, source.shipped, source.reason, dict(source.metrics))
+    return Artefact(
+        source.target, source.precision, entries, source.shipped, source.reason, dict(source.metrics), source.profile
+    )
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -138,7 +146,9 @@ def _copy(source: Path, target: Path) -> None:
 def _write_golden(folder: Path, description: BundleDescription, artefacts: tuple[Artefact, ...], threads: int) -> None:
     arrays: dict[str, Any] = {IMAGES: description.golden_images}
     for artefact in artefacts:
-        backend = open_artefact(folder, artefact, description.input, description.hierarchy, threads=threads)
+        backend = open_artefact(
+            folder, artefact, description.input, description.hierarchy, threads=threads, backend=_stand_in(artefact)
+        )
         try:
             probabilities = backend.run(description.golden_images).probabilities
         finally:
@@ -146,6 +156,14 @@ def _write_golden(folder: Path, description: BundleDescription, artefacts: tuple
         arrays[golden_key(artefact.target, artefact.precision)] = probabilities
     with write_atomically(folder / GOLDEN_NAME) as temporary:
         np.savez_compressed(temporary, **arrays)
+
+
+def _stand_in(artefact: Artefact) -> Backend | None:
+    """What answers for TensorRT, whose engines only the board has: ONNX Runtime, node by node as the file says.
+
+    Its optimised kernels for CPUs would round a signed INT8 file's products elsewhere. None for the other targets.
+    """
+    return OnnxRuntimeBackend(optimised=False) if artefact.target == TensorRtBackend.name else None
 
 
 def _check_golden_images(description: BundleDescription) -> None:

@@ -1,39 +1,42 @@
-"""Builds TensorRT engines from exported ONNX files, with TensorRT 10.3 to 11 or TensorRT-RTX.
+"""Builds TensorRT engines from exported ONNX files on the workstation, with the code that the board builds with.
 
-Precision lives in the ONNX file alone: the network is strongly typed, so TensorRT computes each layer in the
-type that the file gives it. No flag for FP16 or INT8 and no calibrator is touched; TensorRT 11 has none any more.
+What is added here: the contract's whole check, engines for GPUs that are elsewhere (by TensorRT-RTX), and the command
+that builds on a board.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import TensorProto
 
-from hkd_edge_export.engine_record import BatchProfile, EngineRecord, ParseReport
 from hkd_edge_export.errors import ExportError
-from hkd_edge_export.installed_tensorrt import (
-    TENSORRT,
-    TENSORRT_RTX,
-    Log,
-    builds_without_gpu,
-    current_gpu,
-    find_tensorrt,
-    flavour,
-    log_of,
-    missing_reason,
-    title,
-    usable_title,
-)
 from hkd_edge_export.lint import lint_onnx
 from hkd_edge_export.lint_int8 import has_quantizers
 from hkd_edge_runtime.backends.base import INPUT
-from hkd_edge_runtime.files import write_atomically, write_json_atomically
+from hkd_edge_runtime.errors import BundleError
+from hkd_edge_runtime.tensorrt.build import (
+    ParsedNetwork,
+    build_plan,
+    known_compute_capabilities,
+    parse_network,
+    write_engine,
+)
+from hkd_edge_runtime.tensorrt.installed import (
+    MODULES,
+    TENSORRT,
+    TENSORRT_RTX,
+    current_gpu,
+    find_tensorrt,
+    flavour,
+    search_tensorrt,
+    title,
+)
+from hkd_edge_runtime.tensorrt.record import BatchProfile, EngineRecord, ParseReport
 
 __all__ = [
     "BatchProfile",
@@ -50,14 +53,40 @@ __all__ = [
 
 # What TensorRT-RTX builds for unless told otherwise. Not 7.5, for which it refuses fp32 matrix products.
 DEFAULT_COMPUTE_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
-# An unsigned INT8 file parses with no more than "Defaulting to INT8 instead", and half of each activation's range
-# is lost: logits then err by up to 6.2 instead of 0.48 (docs/targets.md). So warnings that name a type are errors.
-TYPE_WARNING = re.compile(
-    r"\b(u?int\d+|fp\d+|bf16|float\d*|half|unsigned|(data)?types?|precision|zero.point|cast(ing|s)?|subnormal)\b",
-    re.IGNORECASE,
-)
-FINDINGS_SHOWN = 10
 DEFAULT_PROFILE = BatchProfile()
+
+
+def missing_reason() -> str | None:
+    """Why no engine can be built here and what remains to be done on the board; None where one can be."""
+    module, broken = search_tensorrt()
+    on_the_board = (
+        "The board builds its own at first use, from the same ONNX file in the bundle, with the TensorRT that JetPack "
+        "brings; `trtexec_command` writes the command that builds one by hand."
+    )
+    if module is None:
+        found = "; ".join(f"{name} does not load: {error}" for name, error in broken.items()) or "found neither"
+        return (
+            f"expected TensorRT (module {MODULES[0]}) or TensorRT-RTX (module {MODULES[1]}), {found}. "
+            f'To parse and build here without a GPU, run: pip install "hkd-edge[trt-rtx]". {on_the_board}'
+        )
+    if flavour(module) == TENSORRT and current_gpu() is None:
+        return (
+            f"expected a GPU for TensorRT {module.__version__}, which builds only for the GPU that it runs on, "
+            f"found none. {on_the_board}"
+        )
+    return None
+
+
+def builds_without_gpu() -> bool:
+    """Whether the TensorRT found here is TensorRT-RTX."""
+    module = find_tensorrt()
+    return module is not None and flavour(module) == TENSORRT_RTX
+
+
+def usable_title() -> str | None:
+    """The title of the TensorRT that can build here; None where none can."""
+    module = find_tensorrt()
+    return title(module) if module is not None and missing_reason() is None else None
 
 
 def parse_onnx(onnx_path: Path) -> ParseReport:
@@ -67,7 +96,8 @@ def parse_onnx(onnx_path: Path) -> ParseReport:
         ExportError: if no TensorRT is usable here, the file breaks the contract, or the parser refuses it or warns
             of types.
     """
-    return _parse(_usable_tensorrt(), onnx_path).report
+    with _refusals_are_of_the_export():
+        return _parse(_usable_tensorrt(), onnx_path).report
 
 
 def build_engine(
@@ -90,23 +120,13 @@ def build_engine(
         ExportError: as `parse_onnx`, for a compute capability that TensorRT does not build for, or where the
             builder fails. Existing files then stay as they were.
     """
-    module = _usable_tensorrt()
+    module, gpu = _usable_tensorrt(), current_gpu()
     targets = _targets(module, compute_capabilities)
-    parsed = _parse(module, onnx_path)
-    config = _configure(module, parsed, profile, targets)
-    cache = _timing_cache(module, config, timing_cache)
-    plan = parsed.builder.build_serialized_network(parsed.network, config)
-    if plan is None:
-        raise ExportError(
-            f"{onnx_path.name}: expected an engine for {', '.join(targets)} from {title(module)}, got none: "
-            f"{_listed(parsed.log.errors)}. Leave out what it names, a layer or a compute capability."
-        )
-    _refuse_type_warnings(onnx_path, parsed.log)
-    record = _write(bytes(plan), out, parsed, profile, targets)
-    if cache is not None and timing_cache is not None:
-        with write_atomically(timing_cache) as temporary:
-            temporary.write_bytes(bytes(cache.serialize()))
-    return record
+    with _refusals_are_of_the_export():
+        parsed = _parse(module, onnx_path)
+        plan = build_plan(parsed, profile, targets, timing_cache=timing_cache)
+    gpu_name = gpu.name if gpu is not None and flavour(module) == TENSORRT else None
+    return write_engine(plan, out, parsed, profile, targets, gpu_name)
 
 
 def trtexec_command(onnx_path: Path, profile: BatchProfile = DEFAULT_PROFILE) -> str:
@@ -121,60 +141,23 @@ def trtexec_command(onnx_path: Path, profile: BatchProfile = DEFAULT_PROFILE) ->
         for bound, batch in (("min", profile.min), ("opt", profile.opt), ("max", profile.max))
     ]
     plan = onnx_path.with_suffix(".plan").name
-    return " ".join(["trtexec", f"--onnx={onnx_path.name}", "--stronglyTyped", *shapes, f"--saveEngine={plan}"])
+    options = ["--stronglyTyped", "--noTF32"]
+    return " ".join(["trtexec", f"--onnx={onnx_path.name}", *options, *shapes, f"--saveEngine={plan}"])
 
 
-@dataclass(frozen=True, eq=False)
-class _Parsed:
-    """A network with those who must outlive it: the parser owns its weights."""
-
-    report: ParseReport
-    image_shape: tuple[int, ...]
-    log: Log
-    builder: Any
-    network: Any
-    parser: Any
-
-
-def _parse(module: Any, onnx_path: Path) -> _Parsed:
+def _parse(module: Any, onnx_path: Path) -> ParsedNetwork:
     # The parser takes opset 99 as readily as 20, so the contract comes first.
     model = lint_onnx(onnx_path)
-    data = onnx_path.read_bytes()
-    log = log_of(module)
-    log.clear()
-    builder = module.Builder(log.logger)
-    network = builder.create_network(1 << int(module.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = module.OnnxParser(network, log.logger)
-    if not parser.parse(data):
-        findings = [_finding(parser.get_error(index)) for index in range(parser.num_errors)]
-        raise ExportError(
-            f"{onnx_path.name}: expected a network that {title(module)} parses, but it says: "
-            f"{_listed(findings or log.errors)}. Write that layer with other operators."
-        )
-    _refuse_type_warnings(onnx_path, log)
-    report = ParseReport(
-        onnx_sha256=sha256(data).hexdigest(),
-        flavour=flavour(module),
-        version=module.__version__,
-        precision=_precision(model),
-        layers=network.num_layers,
-        warnings=log.warnings,
-    )
-    return _Parsed(report, _image_shape(model), log, builder, network, parser)
+    return parse_network(module, onnx_path, onnx_path.read_bytes(), _precision(model))
 
 
-def _configure(module: Any, parsed: _Parsed, profile: BatchProfile, targets: tuple[str, ...]) -> Any:
-    config = parsed.builder.create_builder_config()
-    shapes = parsed.builder.create_optimization_profile()
-    shapes.set_shape(INPUT, *((batch, *parsed.image_shape) for batch in (profile.min, profile.opt, profile.max)))
-    if config.add_optimization_profile(shapes) < 0:
-        raise ExportError(f"{title(module)}: expected to take the batches of {profile}, got a refusal. Choose others.")
-    if flavour(module) == TENSORRT_RTX:
-        config.num_compute_capabilities = len(targets)
-        for index, target in enumerate(targets):
-            if not config.set_compute_capability(_capabilities(module)[target], index):
-                raise ExportError(f"{title(module)}: refuses the compute capability {target}. Leave it out.")
-    return config
+@contextmanager
+def _refusals_are_of_the_export() -> Iterator[None]:
+    """What the board would call a bad bundle is a bad export here."""
+    try:
+        yield
+    except BundleError as error:
+        raise ExportError(str(error)) from error
 
 
 def _targets(module: Any, wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -188,7 +171,7 @@ def _targets(module: Any, wanted: tuple[str, ...]) -> tuple[str, ...]:
                 f"({', '.join(here)}), got {', '.join(wanted)}. Build on a GPU of that kind, or with TensorRT-RTX."
             )
         return here
-    targets, known = wanted or DEFAULT_COMPUTE_CAPABILITIES, _capabilities(module)
+    targets, known = wanted or DEFAULT_COMPUTE_CAPABILITIES, known_compute_capabilities(module)
     unknown = [target for target in targets if target not in known]
     if unknown:
         raise ExportError(
@@ -196,60 +179,6 @@ def _targets(module: Any, wanted: tuple[str, ...]) -> tuple[str, ...]:
             f"got {', '.join(unknown)}. For other GPUs build with TensorRT on the board."
         )
     return targets
-
-
-def _capabilities(module: Any) -> dict[str, Any]:
-    """TensorRT-RTX's compute capabilities by their number: SM86 is "8.6"."""
-    members = module.ComputeCapability.__members__
-    return {f"{name[2:-1]}.{name[-1]}": value for name, value in members.items() if name.startswith("SM")}
-
-
-def _timing_cache(module: Any, config: Any, path: Path | None) -> Any:
-    # TensorRT-RTX has these methods too, but they do nothing and warn of it.
-    if path is None or flavour(module) == TENSORRT_RTX:
-        return None
-    cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-    # A cache of another version or GPU is refused; then a new one takes its place.
-    if cache is None or not config.set_timing_cache(cache, False):
-        cache = config.create_timing_cache(b"")
-        config.set_timing_cache(cache, False)
-    return cache
-
-
-def _write(data: bytes, out: Path, parsed: _Parsed, profile: BatchProfile, targets: tuple[str, ...]) -> EngineRecord:
-    report, gpu = parsed.report, current_gpu()
-    record = EngineRecord(
-        plan=out,
-        plan_sha256=sha256(data).hexdigest(),
-        size_bytes=len(data),
-        onnx_sha256=report.onnx_sha256,
-        flavour=report.flavour,
-        version=report.version,
-        gpu=gpu.name if gpu is not None and report.flavour == TENSORRT else None,
-        compute_capabilities=targets,
-        precision=report.precision,
-        profile=profile,
-        warnings=parsed.log.warnings,
-    )
-    with write_atomically(out) as temporary:
-        temporary.write_bytes(data)
-    write_json_atomically(record.sidecar, record.to_json())
-    return record
-
-
-def _refuse_type_warnings(onnx_path: Path, log: Log) -> None:
-    findings = [warning for warning in log.warnings if TYPE_WARNING.search(warning)]
-    if findings:
-        raise ExportError(
-            f"{onnx_path.name}: expected a file that TensorRT takes in its own types, but it warns: "
-            f"{_listed(findings)} For INT8, give the file that to_signed writes."
-        )
-
-
-def _finding(error: Any) -> str:
-    where = f"node {error.node_name()!r} ({error.node_operator()}): " if error.node_name() else ""
-    code = getattr(error.code(), "name", error.code())
-    return f"{where}{code}: {error.desc()}"
 
 
 def _precision(model: onnx.ModelProto) -> str:
@@ -269,9 +198,3 @@ def _usable_tensorrt() -> Any:
     if reason is not None:
         raise ExportError(f"TensorRT: {reason}")
     return find_tensorrt()
-
-
-def _listed(findings: list[str] | tuple[str, ...]) -> str:
-    shown = [" ".join(finding.split()) for finding in findings[:FINDINGS_SHOWN]]
-    rest = len(findings) - len(shown)
-    return "; ".join([*shown, f"and {rest} more"] if rest else shown)

@@ -11,6 +11,8 @@ from hkd_edge.recipe.delivery import Validate
 # one or two in the validation images of a small data set.
 MIN_FLOAT_AGREEMENT = {"fp32": 99.9, "fp16": 99.5}
 
+NOT_RUN = "not run on a GPU yet: the board builds its engine at first use and checks the golden images"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -56,7 +58,7 @@ def judge(measured: Sequence[Measured], student_top1: float, gates: Validate) ->
 def _compared(each: Measured, timed: Sequence[tuple[Measured, float]], gates: Validate) -> Verdict:
     """The verdict on an accurate artefact, given all accurate ones of its target with their latencies."""
     if each.p50_ms is None:
-        return Verdict(True, False, f"{each.target} cannot run here: build and check it on the board")
+        return Verdict(True, False, NOT_RUN)
     if len(timed) == 1:
         return Verdict(True, True, "the only accurate artefact of its target")
     shipped = _shipped(timed, gates)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hkd_edge.data.dataset import class_balanced
-from hkd_edge.evaluate.artefacts import Artefact, runs_here
+from hkd_edge.evaluate.artefacts import TENSORRT, Artefact
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage
 from hkd_edge.stages.distill import export_spec
@@ -18,6 +18,7 @@ from hkd_edge.stages.validate import RESULT_FILE
 from hkd_edge_export.bundle import ArtefactSource, BundleDescription, write_bundle
 from hkd_edge_runtime import __version__
 from hkd_edge_runtime.manifest import InputSpec
+from hkd_edge_runtime.tensorrt.record import BatchProfile
 
 FOLDER = "bundle"
 _NUMBERS = (
@@ -47,9 +48,9 @@ def _run(context: Context, key: str) -> list[Path]:
         class_balanced(train.labels[split.validation], context.recipe.bundle.golden_images, context.recipe.seed)
     ]
     sources = tuple(
-        _source(artefact, row)
+        _source(context, artefact, row)
         for artefact, row in zip(artefacts(context), result["rows"], strict=True)
-        if row["accurate"] and runs_here(artefact.target)
+        if row["accurate"]
     )
     description = BundleDescription(
         name=context.recipe.name,
@@ -61,15 +62,26 @@ def _run(context: Context, key: str) -> list[Path]:
         provenance=_provenance(context, result),
     )
     folder = context.run / FOLDER
-    write_bundle(folder, description, threads=context.recipe.validation.threads)
+    report = write_bundle(folder, description, threads=context.recipe.validation.threads)
+    told = f"{len(report.checked)} of {len(sources)} artefacts verified"
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    context.reporter.note("bundle", f"{len(sources)} artefacts verified on {len(golden)} images, {size / 1e3:.0f} kB")
+    context.reporter.note("bundle", f"{told} on {len(golden)} images, {size / 1e3:.0f} kB")
     return [file for file in folder.rglob("*") if file.is_file()]
 
 
-def _source(artefact: Artefact, row: Mapping[str, Any]) -> ArtefactSource:
+def _source(context: Context, artefact: Artefact, row: Mapping[str, Any]) -> ArtefactSource:
     metrics = {name: float(row[name]) for name in _NUMBERS if row[name] is not None}
-    return ArtefactSource(artefact.target, artefact.precision, artefact.files, row["shipped"], row["reason"], metrics)
+    batches = context.recipe.export.tensorrt
+    profile = BatchProfile(batches.min_batch, batches.opt_batch, batches.max_batch)
+    return ArtefactSource(
+        artefact.target,
+        artefact.precision,
+        artefact.files,
+        row["shipped"],
+        row["reason"],
+        metrics,
+        profile if artefact.target == TENSORRT else None,
+    )
 
 
 def _provenance(context: Context, result: Mapping[str, Any]) -> dict[str, Any]:

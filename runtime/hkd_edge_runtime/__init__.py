@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hkd_edge_runtime.errors import (
     BundleError,
     ClosedModelError,
+    DeviceError,
     HkdEdgeError,
     InputError,
     MissingBackendError,
@@ -27,6 +28,7 @@ __all__ = [
     "BundleError",
     "ClosedModelError",
     "ConceptAnswer",
+    "DeviceError",
     "HkdEdgeError",
     "InputError",
     "MissingBackendError",

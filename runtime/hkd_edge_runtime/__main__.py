@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(command=_verify)
     predict = commands.add_parser("predict", parents=[common, running], help="classify image files")
     predict.add_argument("images", metavar="IMAGE", nargs="+", help="image file")
-    predict.add_argument("--target", default=AUTO, help="onnxruntime, openvino or auto (default)")
+    predict.add_argument("--target", default=AUTO, help="onnxruntime, openvino, tensorrt or auto (default)")
     predict.add_argument("--precision", default=AUTO, help="fp32, int8, ... or auto (default)")
     predict.add_argument("--top", type=_positive, default=1, metavar="K", help="show the K best classes")
     predict.set_defaults(command=_predict)

@@ -18,6 +18,7 @@ from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.files import sha256_file, write_json_atomically
 from hkd_edge_runtime.hierarchy import Hierarchy
 from hkd_edge_runtime.strict import decode, encode
+from hkd_edge_runtime.tensorrt.record import BatchProfile
 
 FORMAT = "hkd-edge-bundle"
 FORMAT_VERSION = 1
@@ -79,6 +80,8 @@ class Artefact:
         files: the first is the one to open, the others lie where it expects them.
         shipped: False if it missed its limits; `reason` then says which, and it is only opened by name.
         metrics: numbers by name with their unit in it (`top1`, `p50_ms`).
+        profile: the batches for which the board builds an engine from the file at first use, so that where the
+            bundle was made nobody could run it; None if the file itself is what runs.
     """
 
     target: str
@@ -87,6 +90,7 @@ class Artefact:
     shipped: bool
     reason: str
     metrics: Mapping[str, float]
+    profile: BatchProfile | None = None
 
     def __post_init__(self) -> None:
         for what, name in (("target", self.target), ("precision", self.precision)):

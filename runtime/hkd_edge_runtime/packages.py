@@ -15,7 +15,10 @@ def is_installed(package: str) -> bool:
     """Whether `package` can be found, without importing it."""
     if package in sys.modules:
         return sys.modules[package] is not None
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:  # of the package that a submodule belongs to
+        return False
     # A mere folder of that name in the working directory is found too, but has no origin.
     return spec is not None and spec.origin is not None
 

@@ -17,6 +17,9 @@ def select_artefact(manifest: Manifest, target: str = AUTO, precision: str = AUT
 
     With both by name it is that one, shipped or not. Otherwise it is the shipped one that fits, whose backend
     is installed, with the lowest `p50_ms`; those without it come last; among equals the manifest's first.
+    With the target by name it is, if that ships none, the first for which the board builds an engine: that
+    nobody validated, so `auto` never takes it, but who names the target has asked for it, and the golden images
+    decide.
 
     Raises:
         BundleError: if the bundle has none that fits, or none that is shipped.
@@ -26,6 +29,8 @@ def select_artefact(manifest: Manifest, target: str = AUTO, precision: str = AUT
     if AUTO not in (target, precision):
         return fitting[0]
     shipped = [artefact for artefact in fitting if artefact.shipped]
+    if target != AUTO and not shipped:
+        shipped = [artefact for artefact in fitting if artefact.profile is not None]
     if not shipped:
         reasons = "; ".join(f"{each.title} ({each.reason or 'no reason given'})" for each in fitting)
         raise BundleError(
@@ -49,6 +54,9 @@ def what_is_missing(artefacts: list[Artefact]) -> str:
     known = [target for target in targets if target in BACKENDS]
     if not known:
         return f"expected a target out of {', '.join(BACKENDS)}, got {', '.join(targets)}. Upgrade hkd-edge-runtime."
+    reasons = [backend_class(target).missing_reason() for target in known]
+    if len(reasons) == 1 and reasons[0] is not None:
+        return reasons[0]
     commands = " or ".join(f'pip install "{backend_class(target).requirement}"' for target in known)
     return f"expected a runtime for {' or '.join(known)} to be installed, found none. Run: {commands}"
 

@@ -93,7 +93,7 @@ def load(
     The checksums of all files are always compared. Which artefact is opened is told at `select_artefact`.
 
     Args:
-        target: `onnxruntime`, `openvino` (or an alias: `ort`, `ov`), or `auto`.
+        target: `onnxruntime`, `openvino`, `tensorrt` (or an alias: `ort`, `ov`, `trt`), or `auto`.
         precision: `fp32`, `int8`, ..., or `auto`.
         threads: how many the runtime may use; one is best for small models.
         verify: also run the golden images on the opened artefact and compare with the stored probabilities.
@@ -117,16 +117,25 @@ def load(
 
 
 def open_artefact(
-    folder: Path, artefact: Artefact, spec: InputSpec, hierarchy: Hierarchy, *, threads: int = 1
+    folder: Path,
+    artefact: Artefact,
+    spec: InputSpec,
+    hierarchy: Hierarchy,
+    *,
+    threads: int = 1,
+    backend: Backend | None = None,
 ) -> Backend:
     """The backend with `artefact` of the bundle `folder` open, if it takes `spec` and answers for `hierarchy`.
+
+    It is that of the artefact's target, or `backend` in its place.
 
     Raises:
         BundleError: if the file is broken or of other sizes.
         MissingBackendError: if its runtime is not installed, or is unknown to this version.
         ValueError: for threads < 1.
     """
-    backend = backend_class(artefact.target)()
+    if backend is None:
+        backend = backend_class(artefact.target).for_artefact(artefact)
     with ExitStack() as on_error:
         on_error.callback(backend.close)
         backend.open(folder / artefact.files[0].path, threads=threads)

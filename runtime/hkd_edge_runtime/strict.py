@@ -2,7 +2,7 @@
 
 Understood: str, int, float (finite), bool, object (any JSON), Literal of texts, tuple[X, ...],
 Mapping[str, X], dataclasses of these, and classes with `to_dict` and `from_dict`. A dataclass adds its own
-rules as ValueErrors of its `__post_init__`.
+rules as ValueErrors of its `__post_init__`; a field `X | None` may be left out, but is never null.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def encode(value: object) -> Any:
     if dataclasses.is_dataclass(value) and hasattr(value, "to_dict"):
         return value.to_dict()
     if dataclasses.is_dataclass(value):
-        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {name: encode(item) for name, item in fields.items() if item is not None}
     if isinstance(value, Mapping):
         return {key: encode(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -90,9 +91,17 @@ def _decode_class(kind: Any, value: object, path: str, problems: list[str]) -> A
     hints = typing.get_type_hints(kind)
     _check_keys(value, hints, path, problems)
     fields = {
-        name: decode(hint, value[name], _join(path, name), problems) for name, hint in hints.items() if name in value
+        name: decode(_required(hint), value[name], _join(path, name), problems)
+        for name, hint in hints.items()
+        if name in value
     }
     return _build(lambda: kind(**fields), path, problems) if len(problems) == before else None
+
+
+def _required(hint: Any) -> Any:
+    """X of `X | None`; any other hint as it is."""
+    alternatives = [each for each in typing.get_args(hint) if each is not type(None)]
+    return alternatives[0] if type(None) in typing.get_args(hint) else hint
 
 
 def _build(build: Any, path: str, problems: list[str]) -> Any:
@@ -104,8 +113,8 @@ def _build(build: Any, path: str, problems: list[str]) -> Any:
 
 
 def _check_keys(value: dict[str, object], hints: dict[str, Any], path: str, problems: list[str]) -> None:
-    for name in hints:
-        if name not in value:
+    for name, hint in hints.items():
+        if name not in value and _required(hint) is hint:
             problems.append(f"{_join(path, name)}: missing.")
     for name in value:
         if name not in hints:

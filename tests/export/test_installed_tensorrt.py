@@ -7,8 +7,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
-from hkd_edge_export import installed_tensorrt
 from hkd_edge_export.installed_tensorrt import (
     MODULES,
     Gpu,
@@ -19,6 +17,8 @@ from hkd_edge_export.installed_tensorrt import (
     log_of,
     missing_reason,
 )
+
+from hkd_edge_export import installed_tensorrt
 
 
 class Driver:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hkd_edge_export.installed_tensorrt import MODULES, Gpu
 from onnx import helper, numpy_helper
 
 from hkd_edge_export import installed_tensorrt, to_tensorrt
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.half import to_half
-from hkd_edge_export.installed_tensorrt import MODULES, Gpu
 from hkd_edge_export.signed import to_signed
 from hkd_edge_export.to_tensorrt import (
     TYPE_WARNING,

@@ -13,9 +13,16 @@ __all__ = ["ALIASES", "BACKENDS", "Backend", "Outputs", "backend_class", "canoni
 BACKENDS: dict[str, str] = {
     "onnxruntime": "hkd_edge_runtime.backends.onnxruntime:OnnxRuntimeBackend",
     "openvino": "hkd_edge_runtime.backends.openvino:OpenVinoBackend",
+    "tensorrt": "hkd_edge_runtime.backends.tensorrt:TensorRtBackend",
 }
 
-ALIASES: dict[str, str] = {"onnx": "onnxruntime", "ort": "onnxruntime", "ov": "openvino"}
+ALIASES: dict[str, str] = {
+    "onnx": "onnxruntime",
+    "ort": "onnxruntime",
+    "ov": "openvino",
+    "trt": "tensorrt",
+    "engine": "tensorrt",
+}
 
 
 def canonical_name(name: str) -> str:

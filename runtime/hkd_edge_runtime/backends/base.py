@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hkd_edge_runtime.errors import BundleError, ClosedModelError, InputError
 from hkd_edge_runtime.packages import is_installed
+
+if TYPE_CHECKING:
+    from hkd_edge_runtime.manifest import Artefact
 
 INPUT = "images"
 LOGITS = "logits"
@@ -41,6 +44,7 @@ class Backend(ABC):
         name: the `target` of the artefacts that it opens.
         package: the module that it imports when it opens a file.
         requirement: what pip is given to install that.
+        max_batch: the most images that one call of the runtime takes; larger batches are split. None: any number.
     """
 
     name: ClassVar[str]
@@ -49,11 +53,24 @@ class Backend(ABC):
 
     def __init__(self) -> None:
         self._shape: tuple[int, int, int] | None = None
+        self.max_batch: int | None = None
+
+    @classmethod
+    def for_artefact(cls, artefact: Artefact) -> Backend:
+        """A backend with whatever the manifest says of `artefact` beyond its file."""
+        return cls()
 
     @classmethod
     def is_installed(cls) -> bool:
-        """Whether the runtime's package can be found; nothing is imported."""
-        return is_installed(cls.package)
+        """Whether the runtime can open files here, as far as can be told without importing it."""
+        return cls.missing_reason() is None
+
+    @classmethod
+    def missing_reason(cls) -> str | None:
+        """Why it cannot, and what to do; None if it can."""
+        if is_installed(cls.package):
+            return None
+        return f'expected a runtime for {cls.name} to be installed, found none. Run: pip install "{cls.requirement}"'
 
     @abstractmethod
     def version(self) -> str:
@@ -91,7 +108,11 @@ class Backend(ABC):
             InputError: for another dtype or shape.
         """
         check_batch(images, self.input_shape)
-        return self._run(np.ascontiguousarray(images))
+        images = np.ascontiguousarray(images)
+        if self.max_batch is None or len(images) <= self.max_batch:
+            return self._run(images)
+        starts = range(0, len(images), self.max_batch)
+        return _joined([self._run(images[start : start + self.max_batch]) for start in starts])
 
     def close(self) -> None:
         """Frees the model; a second call does nothing."""
@@ -109,6 +130,14 @@ class Backend(ABC):
     @abstractmethod
     def _close(self) -> None:
         """Frees what `_open` made; also called when nothing is open."""
+
+
+def _joined(parts: list[Outputs]) -> Outputs:
+    return Outputs(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.concept_probabilities for part in parts]),
+    )
 
 
 def check_batch(images: object, shape: tuple[int, int, int]) -> None:

@@ -29,7 +29,7 @@ class ParseReport:
 
     Attributes:
         flavour, version: of TensorRT, `tensorrt` or `tensorrt-rtx`.
-        precision: of the file: fp32, fp16 or int8.
+        precision: of the file, as whoever gave it says: fp32, fp16, int8.
         layers: of TensorRT's network, before it fuses them.
         warnings: none of them about types, which would be errors.
     """

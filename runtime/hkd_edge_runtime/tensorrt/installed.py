@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from hkd_edge_runtime.packages import is_installed
+from hkd_edge_runtime.packages import installed_version, is_installed
 
 # TensorRT before TensorRT-RTX: where both are installed, the engine is for the GPU at hand. The packages of
 # TensorRT-RTX for pip name their module `tensorrt_rtx_bindings`, NVIDIA's own downloads `tensorrt_rtx`.
 MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
 TENSORRT, TENSORRT_RTX = "tensorrt", "tensorrt-rtx"
+# Where a module's version is kept, to be read without importing it; pip's packages are named after CUDA's version.
+_DISTRIBUTIONS = {
+    "tensorrt": ("tensorrt",),
+    "tensorrt_rtx": ("tensorrt_rtx",),
+    "tensorrt_rtx_bindings": ("tensorrt_rtx_cu13_bindings", "tensorrt_rtx_cu12_bindings"),
+}
 CUDA_DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 COMPUTE_CAPABILITY_ATTRIBUTES = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR in cuda.h
 NAME_BYTES = 256
@@ -33,50 +39,38 @@ class Gpu:
 
 def find_tensorrt() -> ModuleType | None:
     """The module of TensorRT or, failing that, of TensorRT-RTX; None where neither loads."""
-    return _search()[0]
+    return search_tensorrt()[0]
 
 
-def missing_reason() -> str | None:
-    """Why no engine can be built here and what remains to be done on the board; None where one can be."""
-    module, broken = _search()
-    on_the_board = (
-        "Or build on the board, from the same ONNX file, with the TensorRT that JetPack brings: "
-        "`trtexec_command` writes the command."
-    )
-    if module is None:
-        found = "; ".join(f"{name} does not load: {error}" for name, error in broken.items()) or "found neither"
-        return (
-            f"expected TensorRT (module {MODULES[0]}) or TensorRT-RTX (module {MODULES[1]}), {found}. "
-            f'To parse and build here without a GPU, run: pip install "hkd-edge[trt-rtx]". {on_the_board}'
-        )
-    if flavour(module) == TENSORRT and current_gpu() is None:
-        return (
-            f"expected a GPU for TensorRT {module.__version__}, which builds only for the GPU that it runs on, "
-            f"found none. {on_the_board}"
-        )
+def search_tensorrt() -> tuple[ModuleType | None, dict[str, str]]:
+    """The first module that loads, and by their names what those before it failed with."""
+    broken: dict[str, str] = {}
+    for name in MODULES:
+        if is_installed(name):
+            try:
+                return importlib.import_module(name), broken
+            except (ImportError, OSError) as error:
+                broken[name] = str(error)
+    return None, broken
+
+
+def found_title() -> str | None:
+    """Flavour and version of the TensorRT that `find_tensorrt` would try first; nothing is imported."""
+    for name in MODULES:
+        if is_installed(name):
+            versions = (installed_version(distribution) for distribution in _DISTRIBUTIONS[name])
+            return _title(name, next((version for version in versions if version), ""))
     return None
 
 
 def flavour(module: ModuleType) -> str:
     """`tensorrt` or `tensorrt-rtx`."""
-    return TENSORRT_RTX if module.__name__.startswith(MODULES[1]) else TENSORRT
+    return _flavour(module.__name__)
 
 
 def title(module: ModuleType) -> str:
     """Flavour and version, as messages name them."""
-    return f"{'TensorRT-RTX' if flavour(module) == TENSORRT_RTX else 'TensorRT'} {module.__version__}"
-
-
-def builds_without_gpu() -> bool:
-    """Whether the TensorRT found here is TensorRT-RTX."""
-    module = find_tensorrt()
-    return module is not None and flavour(module) == TENSORRT_RTX
-
-
-def usable_title() -> str | None:
-    """The title of the TensorRT that can build here; None where none can."""
-    module = find_tensorrt()
-    return title(module) if module is not None and missing_reason() is None else None
+    return _title(module.__name__, module.__version__)
 
 
 def current_gpu() -> Gpu | None:
@@ -131,16 +125,12 @@ def log_of(module: ModuleType) -> Log:
     return Log(module)
 
 
-def _search() -> tuple[ModuleType | None, dict[str, str]]:
-    """The first module that loads, and by their names what those before it failed with."""
-    broken: dict[str, str] = {}
-    for name in MODULES:
-        if is_installed(name):
-            try:
-                return importlib.import_module(name), broken
-            except (ImportError, OSError) as error:
-                broken[name] = str(error)
-    return None, broken
+def _flavour(module_name: str) -> str:
+    return TENSORRT_RTX if module_name.startswith(MODULES[1]) else TENSORRT
+
+
+def _title(module_name: str, version: str) -> str:
+    return f"{'TensorRT-RTX' if _flavour(module_name) == TENSORRT_RTX else 'TensorRT'} {version}".rstrip()
 
 
 def _cuda_driver() -> Any:
