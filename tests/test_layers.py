@@ -30,7 +30,7 @@ ROOMS = {
     "doctor": {"errors", "data", "train"},
     "cli": {"recipe", "run", "report", "delivery", "pipeline", "doctor"},
 }
-RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino"}
+RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda"}
 
 
 def sources(folder: str) -> list[Path]:

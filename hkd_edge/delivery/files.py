@@ -180,7 +180,7 @@ def _tensorrt(
         tell(f"tensorrt: no engine is built here: {reason}")
     if records:
         told = records[-1]["on_the_board"]
-        tell(f"tensorrt: what remains: check the file on the board, where an engine is built by: {told}")
+        tell(f"tensorrt: what remains: the board builds its engine at first use; by hand: {told}")
     return records, files
 
 

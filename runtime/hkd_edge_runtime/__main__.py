@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from hkd_edge_runtime import __version__
 from hkd_edge_runtime.decode import Answer
 from hkd_edge_runtime.errors import HkdEdgeError
 from hkd_edge_runtime.manifest import Artefact, Manifest, manifest_to_dict, read_manifest
-from hkd_edge_runtime.selection import AUTO, is_usable
+from hkd_edge_runtime.selection import AUTO, is_usable, what_is_missing
 from hkd_edge_runtime.session import Model, load
 from hkd_edge_runtime.verify import VerifyReport, verify_bundle
 
@@ -22,6 +23,7 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, that of the HkdEdgeError, 130 after Ctrl-C; wrong usage exits with 2."""
     options = _parser().parse_args(arguments)
+    _tell_of_long_work()
     try:
         options.command(options)
     except HkdEdgeError as error:
@@ -30,6 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def _tell_of_long_work() -> None:
+    """Sends what the package logs, such as the progress of a build that takes minutes, to the error output."""
+    logger = logging.getLogger("hkd_edge_runtime")
+    logger.handlers = [logging.StreamHandler()]
+    logger.setLevel(logging.INFO)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,7 +104,7 @@ def _artefact_line(artefact: Artefact) -> str:
     size_bytes = sum(entry.size_bytes for entry in artefact.files)
     metrics = "".join(f", {name} {value:g}" for name, value in artefact.metrics.items())
     shipped = "shipped" if artefact.shipped else f"not shipped: {artefact.reason or 'no reason given'}"
-    here = "runs here" if is_usable(artefact) else "runtime not installed here"
+    here = "runs here" if is_usable(artefact) else f"not here: {what_is_missing([artefact])}"
     return f"{artefact.title}, {size_bytes} bytes{metrics}; {shipped}; {here}"
 
 

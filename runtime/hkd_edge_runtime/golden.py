@@ -84,7 +84,7 @@ def check_golden(backend: Backend, artefact: Artefact, manifest: Manifest, golde
     """
     expected = golden.probabilities[artefact.title]
     actual = backend.run(golden.images).probabilities
-    tolerance = manifest.golden.tolerance[artefact.precision]
+    tolerance = manifest.golden.tolerance_of(artefact)
     max_difference = float(np.abs(actual - expected).max())
     # Written so that NaN fails as well.
     if not max_difference <= tolerance:

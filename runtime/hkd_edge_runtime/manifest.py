@@ -110,7 +110,8 @@ class Golden:
     """Images with the probabilities that each artefact gave when the bundle was made.
 
     Attributes:
-        tolerance: by precision, how far a probability may lie from the stored one on another machine.
+        tolerance: how far a probability may lie from the stored one on another machine: by precision, or for
+            one artefact alone by its title (`tensorrt int8`), which then counts.
     """
 
     file: FileEntry
@@ -120,6 +121,10 @@ class Golden:
         for precision, tolerance in self.tolerance.items():
             if tolerance < 0:
                 raise ValueError(f"tolerance.{precision}: expected a number >= 0, got {tolerance}.")
+
+    def tolerance_of(self, artefact: Artefact) -> float:
+        """How far the probabilities of `artefact` may lie from the stored ones."""
+        return self.tolerance.get(artefact.title, self.tolerance[artefact.precision])
 
 
 @dataclass(frozen=True)

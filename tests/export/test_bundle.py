@@ -14,10 +14,13 @@ from hkd_edge_export.bundle import ArtefactSource, BundleDescription, write_bund
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.to_openvino import to_openvino
 from hkd_edge_runtime import BundleError, MissingBackendError, load
+from hkd_edge_runtime.backends.onnxruntime import OnnxRuntimeBackend
 from hkd_edge_runtime.files import sha256_file
 from hkd_edge_runtime.golden import read_golden
 from hkd_edge_runtime.hierarchy import Axis, Hierarchy
 from hkd_edge_runtime.manifest import InputSpec, read_manifest
+from hkd_edge_runtime.tensorrt import installed
+from hkd_edge_runtime.tensorrt.record import BatchProfile
 
 HIERARCHY = Hierarchy(
     tuple("0123456789"), (Axis("parity", ("even", "odd"), (0, 1) * 5), Axis("loop", ("one",), (0, *[-1] * 9)))
@@ -128,6 +131,28 @@ def test_the_golden_probabilities_are_each_runtimes_own(
             assert np.array_equal(model.run(digits).probabilities, golden.probabilities[f"{target} fp32"])
 
 
+def test_tensorrts_files_go_along_unshipped_with_answers_of_its_stand_in(
+    tmp_path: Path, description: BundleDescription, digits: np.ndarray, onnx_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installed, "current_gpu", lambda: None)
+    built = ArtefactSource("tensorrt", "fp32", (onnx_file,), False, "not run", profile=BatchProfile(1, 2, 8))
+    folder = tmp_path / "bundle"
+    report = write_bundle(folder, replace(description, artefacts=(*description.artefacts, built)))
+    assert [each.target for each in report.checked] == ["onnxruntime", "openvino"]
+    ((title, why),) = report.skipped
+    assert title == "tensorrt fp32"
+    assert "TensorRT" in why
+    manifest = read_manifest(folder)
+    assert [each.profile for each in manifest.artefacts] == [None, None, BatchProfile(1, 2, 8)]
+    stand_in = OnnxRuntimeBackend(optimised=False)
+    stand_in.open(onnx_file)
+    golden = read_golden(folder, manifest).probabilities
+    assert np.array_equal(golden["tensorrt fp32"], stand_in.run(digits).probabilities)
+    assert manifest.golden.tolerance_of(manifest.artefacts[2]) == 1e-3
+    assert manifest.golden.tolerance_of(manifest.artefacts[0]) == 1e-4
+    stand_in.close()
+
+
 def test_the_same_description_gives_the_same_bytes(tmp_path: Path, description: BundleDescription) -> None:
     for name in ("one", "two"):
         write_bundle(tmp_path / name, description)
@@ -172,7 +197,7 @@ def _other_classes(description: BundleDescription, folder: Path) -> BundleDescri
 
 
 def _unknown_target(description: BundleDescription, folder: Path) -> BundleDescription:
-    return replace(description, artefacts=(replace(description.artefacts[0], target="tensorrt"),))
+    return replace(description, artefacts=(replace(description.artefacts[0], target="of_tomorrow"),))
 
 
 def _unknown_precision(description: BundleDescription, folder: Path) -> BundleDescription:
@@ -190,7 +215,7 @@ def _float_images(description: BundleDescription, folder: Path) -> BundleDescrip
         (_missing_file, ExportError, "nowhere.onnx: expected a file of an artefact, found none"),
         (_same_names, ExportError, "expected files of different names, got digits.onnx, digits.onnx"),
         (_other_classes, BundleError, "expected logits, probabilities and concept probabilities of"),
-        (_unknown_target, MissingBackendError, "got 'tensorrt'"),
+        (_unknown_target, MissingBackendError, "got 'of_tomorrow'"),
         (_unknown_precision, ValueError, "golden.tolerance: expected a number for 'int4', got none"),
         (_float_images, ValueError, "golden_images: expected uint8 (G, 8, 8, 1) with G >= 1, got float64"),
     ],

@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hkd_edge_export.installed_tensorrt import MODULES, Gpu
 from onnx import helper, numpy_helper
 
-from hkd_edge_export import installed_tensorrt, to_tensorrt
+from hkd_edge_export import to_tensorrt
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.half import to_half
 from hkd_edge_export.signed import to_signed
 from hkd_edge_export.to_tensorrt import (
-    TYPE_WARNING,
     BatchProfile,
     build_engine,
     find_tensorrt,
@@ -29,6 +27,9 @@ from hkd_edge_export.to_tensorrt import (
     trtexec_command,
 )
 from hkd_edge_runtime.files import sha256_file
+from hkd_edge_runtime.tensorrt import installed
+from hkd_edge_runtime.tensorrt.build import TYPE_WARNING
+from hkd_edge_runtime.tensorrt.installed import MODULES, Gpu
 
 PRECISIONS = ["fp32", "fp16", "int8"]
 UNSIGNED_WARNING = "onnxOpImporters.cpp:1980: UINT8 zero_point. Defaulting to INT8 instead."
@@ -58,7 +59,7 @@ def tensorrt() -> ModuleType:
 
 @pytest.fixture
 def rtx(tensorrt: ModuleType) -> ModuleType:
-    if installed_tensorrt.flavour(tensorrt) != installed_tensorrt.TENSORRT_RTX:
+    if installed.flavour(tensorrt) != installed.TENSORRT_RTX:
         pytest.skip("TensorRT is installed here, which is taken before TensorRT-RTX")
     return tensorrt
 
@@ -175,13 +176,28 @@ class Behaviour:
     seen: dict[str, Any] = field(default_factory=dict)
 
 
+def stand_in_network() -> Any:
+    images = SimpleNamespace(name="images", dtype=SimpleNamespace(name="UINT8"), shape=(-1, 8, 8, 1))
+    outputs = ("logits", "probabilities", "concept_probabilities")
+    return SimpleNamespace(
+        num_layers=12,
+        num_inputs=1,
+        get_input=lambda index: images,
+        num_outputs=3,
+        get_output=lambda index: SimpleNamespace(name=outputs[index]),
+    )
+
+
 def stand_in(behaviour: Behaviour) -> ModuleType:
-    """TensorRT 10.3 as far as the adapter may use it: it has no BuilderFlag and no calibrator to reach for."""
+    """TensorRT 10.3 as far as the adapter may use it: no flag for FP16 or INT8, no calibrator."""
 
     class ILogger:
         WARNING = 2
 
     class Config:
+        def clear_flag(self, flag: str) -> None:
+            behaviour.seen["cleared"] = flag
+
         def add_optimization_profile(self, profile: Any) -> int:
             return 0 if behaviour.takes_profile else -1
 
@@ -200,7 +216,7 @@ def stand_in(behaviour: Behaviour) -> ModuleType:
 
         def create_network(self, flags: int) -> Any:
             behaviour.seen["flags"] = flags
-            return SimpleNamespace(num_layers=12)
+            return stand_in_network()
 
         def create_builder_config(self) -> Config:
             return Config()
@@ -228,6 +244,7 @@ def stand_in(behaviour: Behaviour) -> ModuleType:
     module = ModuleType("tensorrt")
     flag = SimpleNamespace(STRONGLY_TYPED=1)
     names = {"ILogger": ILogger, "Builder": Builder, "OnnxParser": OnnxParser, "NetworkDefinitionCreationFlag": flag}
+    names["BuilderFlag"] = SimpleNamespace(TF32="tf32")
     for name, value in {**names, "__version__": "10.3.0"}.items():
         setattr(module, name, value)
     return module
@@ -238,7 +255,7 @@ def behaviour(monkeypatch: pytest.MonkeyPatch) -> Behaviour:
     """The stand-in, installed on a board with an Orin."""
     made = Behaviour()
     monkeypatch.setitem(sys.modules, "tensorrt", stand_in(made))
-    for module in (installed_tensorrt, to_tensorrt):
+    for module in (installed, to_tensorrt):
         monkeypatch.setattr(module, "current_gpu", lambda: Gpu("Orin", "8.7"))
     return made
 
@@ -248,6 +265,7 @@ def test_the_network_is_strongly_typed_and_takes_the_batches_of_the_profile(
 ) -> None:
     build_engine(exported.fp32, tmp_path / "net.plan", BatchProfile(1, 4, 16))
     assert behaviour.seen["flags"] == 1 << 1
+    assert behaviour.seen["cleared"] == "tf32"
     assert behaviour.seen["shapes"] == ("images", (1, 8, 8, 1), (4, 8, 8, 1), (16, 8, 8, 1))
 
 
@@ -332,7 +350,9 @@ def test_without_tensorrt_the_error_says_what_remains_to_be_done(
 ) -> None:
     for name in MODULES:
         monkeypatch.setitem(sys.modules, name, None)
-    message = r"TensorRT: expected TensorRT .* found neither\. .* build on the board, from the same ONNX file"
+    message = (
+        r"TensorRT: expected TensorRT .* found neither\. .* board builds its own at first use, from the same ONNX file"
+    )
     for attempt in (lambda: parse_onnx(exported.fp32), lambda: build_engine(exported.fp32, tmp_path / "net.plan")):
         with pytest.raises(ExportError, match=message):
             attempt()
@@ -341,7 +361,7 @@ def test_without_tensorrt_the_error_says_what_remains_to_be_done(
 
 def test_the_command_for_the_board_has_the_shapes_of_the_file(exported) -> None:
     assert trtexec_command(exported.fp32, BatchProfile(1, 1, 16)) == (
-        "trtexec --onnx=fp32.onnx --stronglyTyped --minShapes=images:1x8x8x1 --optShapes=images:1x8x8x1 "
+        "trtexec --onnx=fp32.onnx --stronglyTyped --noTF32 --minShapes=images:1x8x8x1 --optShapes=images:1x8x8x1 "
         "--maxShapes=images:16x8x8x1 --saveEngine=fp32.plan"
     )
 

@@ -14,16 +14,21 @@ from hkd_edge_runtime.backends import Backend, backend_class
 from hkd_edge_runtime.errors import BundleError, ClosedModelError, InputError, MissingBackendError
 
 RUNTIMES = ["onnxruntime", "openvino"]
+# Where no GPU is, tests/runtime/tensorrt runs this backend on stand-ins for TensorRT and CUDA.
+ON_A_GPU = pytest.param("tensorrt", marks=pytest.mark.gpu)
 
 
-@pytest.fixture(params=["fake", *RUNTIMES])
+@pytest.fixture(params=["fake", *RUNTIMES, ON_A_GPU])
 def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def opener(target: str, tmp_path: Path, model_writer: Callable[..., tuple[Path, ...]]) -> Iterator[Any]:
+def opener(
+    target: str, tmp_path: Path, model_writer: Callable[..., tuple[Path, ...]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """Opens a toy on the target."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     backend = backend_class(target)()
 
     def open_toy(toy: Any) -> Backend:

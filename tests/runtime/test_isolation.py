@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 HEAVY = ["torch", "onnx", "onnxruntime", "openvino", "PIL", "click", "pydantic", "rich", "yaml", "nncf"]
+HEAVY += ["tensorrt", "tensorrt_rtx_bindings", "cuda.bindings.runtime"]
 
 REFUSE_NETWORK = """
 import socket
@@ -47,7 +48,7 @@ import sys
 from hkd_edge_runtime.backends import BACKENDS, backend_class
 print([backend_class(name).is_installed() in (True, False) for name in BACKENDS])
 """
-    assert python(code + f"print([m for m in {HEAVY} if m in sys.modules])") == "[True, True]\n[]"
+    assert python(code + f"print([m for m in {HEAVY} if m in sys.modules])") == "[True, True, True]\n[]"
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])

@@ -9,15 +9,21 @@ from hkd_edge_runtime.errors import BundleError, MissingBackendError
 from hkd_edge_runtime.hierarchy import Hierarchy
 from hkd_edge_runtime.manifest import Artefact, FileEntry, Golden, InputSpec, Manifest
 from hkd_edge_runtime.selection import select_artefact
+from hkd_edge_runtime.tensorrt.record import BatchProfile
 
 ENTRY = FileEntry("model", "0" * 64, 1)
 
 
 def artefact(
-    target: str = "fake", precision: str = "fp32", *, p50_ms: float | None = None, reason: str = ""
+    target: str = "fake",
+    precision: str = "fp32",
+    *,
+    p50_ms: float | None = None,
+    reason: str = "",
+    profile: BatchProfile | None = None,
 ) -> Artefact:
     metrics = {} if p50_ms is None else {"p50_ms": p50_ms}
-    return Artefact(target, precision, (ENTRY,), not reason, reason, metrics)
+    return Artefact(target, precision, (ENTRY,), not reason, reason, metrics, profile)
 
 
 def choose(*artefacts: Artefact, target: str = "auto", precision: str = "auto") -> str:
@@ -62,7 +68,7 @@ def test_auto_passes_over_what_is_not_installed(installed: str) -> None:
 
 
 def test_auto_passes_over_targets_of_later_versions() -> None:
-    assert choose(artefact("tensorrt", p50_ms=0.1), artefact(p50_ms=1.0)) == "fake fp32"
+    assert choose(artefact("of_tomorrow", p50_ms=0.1), artefact(p50_ms=1.0)) == "fake fp32"
 
 
 def test_one_name_narrows_the_choice() -> None:
@@ -85,6 +91,20 @@ def test_one_name_is_not_enough_for_what_is_not_shipped(target: str, precision: 
     unshipped = artefact(precision="int8", reason="top-1 drop 3.1 > 1.0")
     with pytest.raises(BundleError, match="got only fake int8 .top-1 drop 3.1 > 1.0.. Name target and precision"):
         choose(unshipped, target=target, precision=precision)
+
+
+def test_an_engine_of_the_board_is_opened_by_its_target_and_never_by_auto(installed: str) -> None:
+    built = [artefact(precision=name, reason="not run", profile=BatchProfile()) for name in ("fp32", "fp16")]
+    assert choose(*built, artefact(installed, p50_ms=9.0), target="fake") == "fake fp32"
+    assert choose(*built, artefact(installed, p50_ms=9.0)) == f"{installed} fp32"
+    assert choose(*built, target="fake", precision="fp16") == "fake fp16"
+    with pytest.raises(BundleError, match="expected a shipped artefact, got only fake fp32"):
+        choose(*built)
+
+
+def test_what_the_target_ships_comes_before_engines_of_the_board() -> None:
+    built = artefact(reason="not run", profile=BatchProfile())
+    assert choose(built, artefact(precision="int8", p50_ms=9.0), target="fake") == "fake int8"
 
 
 def test_an_unknown_target_names_the_nearest() -> None:
@@ -113,8 +133,8 @@ def test_with_nothing_installed_the_pip_command_is_named() -> None:
 
 
 def test_a_bundle_of_a_later_version_alone_asks_for_an_upgrade() -> None:
-    with pytest.raises(MissingBackendError, match="got tensorrt. Upgrade hkd-edge-runtime"):
-        choose(artefact("tensorrt"))
+    with pytest.raises(MissingBackendError, match="got of_tomorrow. Upgrade hkd-edge-runtime"):
+        choose(artefact("of_tomorrow"))
 
 
 def test_a_folder_of_that_name_is_not_an_installed_runtime(

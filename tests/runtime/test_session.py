@@ -141,10 +141,10 @@ def test_a_model_of_other_concepts_than_the_manifest_is_refused(
 
 
 def test_a_target_of_a_later_version_is_refused_by_name(bundle_maker: Callable[..., Path]) -> None:
-    folder = bundle_maker({}, {"target": "tensorrt"})
+    folder = bundle_maker({}, {"target": "of_tomorrow"})
     load(folder).close()
-    with pytest.raises(MissingBackendError, match="expected a backend out of .*, got 'tensorrt'"):
-        load(folder, "tensorrt", "fp32")
+    with pytest.raises(MissingBackendError, match="expected a backend out of .*, got 'of_tomorrow'"):
+        load(folder, "of_tomorrow", "fp32")
 
 
 def test_no_threads_at_all_are_refused(bundle: Path) -> None:

@@ -7,18 +7,19 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hkd_edge_export.installed_tensorrt import (
+
+from hkd_edge_runtime.tensorrt import installed as installed_module
+from hkd_edge_runtime.tensorrt.installed import (
     MODULES,
     Gpu,
     Log,
     current_gpu,
     find_tensorrt,
     flavour,
+    found_title,
     log_of,
-    missing_reason,
+    search_tensorrt,
 )
-
-from hkd_edge_export import installed_tensorrt
 
 
 class Driver:
@@ -64,22 +65,9 @@ def installed(monkeypatch: pytest.MonkeyPatch):
 @pytest.fixture
 def drive(monkeypatch: pytest.MonkeyPatch):
     def load(driver: Driver | None) -> None:
-        monkeypatch.setattr(installed_tensorrt, "_cuda_driver", lambda: driver)
+        monkeypatch.setattr(installed_module, "_cuda_driver", lambda: driver)
 
     return load
-
-
-def test_nothing_installed_is_said_with_the_two_ways_out(installed) -> None:
-    installed()
-    assert find_tensorrt() is None
-    reason = missing_reason()
-    assert reason is not None
-    for part in (
-        "expected TensorRT (module tensorrt) or TensorRT-RTX (module tensorrt_rtx), found neither",
-        'pip install "hkd-edge[trt-rtx]"',
-        "build on the board, from the same ONNX file",
-    ):
-        assert part in reason
 
 
 def test_tensorrt_comes_before_tensorrt_rtx(installed) -> None:
@@ -91,21 +79,20 @@ def test_tensorrt_comes_before_tensorrt_rtx(installed) -> None:
     assert [flavour(one) for one in (full, rtx, module("tensorrt_rtx"))] == ["tensorrt", "tensorrt-rtx", "tensorrt-rtx"]
 
 
-def test_tensorrt_rtx_needs_no_gpu(installed, drive) -> None:
-    installed(module("tensorrt_rtx_bindings"))
-    drive(None)
-    assert missing_reason() is None
+def test_what_would_be_tried_first_is_told_without_an_import(
+    installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed()
+    assert found_title() is None
+    monkeypatch.delitem(sys.modules, "tensorrt")
+    (tmp_path / "tensorrt.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "tensorrt-10.3.0.dist-info").mkdir()
+    (tmp_path / "tensorrt-10.3.0.dist-info" / "METADATA").write_text("Name: tensorrt\nVersion: 10.3.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert found_title() == "TensorRT 10.3.0"
 
 
-def test_tensorrt_needs_a_gpu(installed, drive) -> None:
-    installed(module("tensorrt"))
-    drive(None)
-    assert "expected a GPU for TensorRT 10.3.0" in (missing_reason() or "")
-    drive(Driver())
-    assert missing_reason() is None
-
-
-def test_a_package_whose_libraries_are_missing_is_named_with_its_error(
+def test_a_package_whose_libraries_are_missing_is_kept_with_its_error(
     installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed()
@@ -113,7 +100,7 @@ def test_a_package_whose_libraries_are_missing_is_named_with_its_error(
     message = "libnvinfer.so.10: cannot open shared object file"
     (tmp_path / "tensorrt.py").write_text(f"raise ImportError({message!r})")
     monkeypatch.syspath_prepend(tmp_path)
-    assert f"tensorrt does not load: {message}" in (missing_reason() or "")
+    assert search_tensorrt() == (None, {"tensorrt": message})
 
 
 @pytest.mark.parametrize("driver", [None, Driver(status=100), Driver(devices=0)], ids=["absent", "broken", "no device"])
