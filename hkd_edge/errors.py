@@ -3,7 +3,7 @@
     HkdEdgeError               1  hkd_edge_runtime what all the others are
     ├── BundleError            10  hkd_edge_runtime a bundle is damaged, unknown, or lacks what was asked
     ├── MissingBackendError    11  hkd_edge_runtime a runtime that this machine lacks; names its pip command
-    ├── DeviceError            13  hkd_edge_runtime the GPU of the board, or its runtime, failed
+    ├── DeviceError            15  hkd_edge_runtime the GPU of the board, or its runtime, failed
     ├── InputError             12  hkd_edge_runtime the image or array given to `predict` does not fit
     ├── ClosedModelError        1  hkd_edge_runtime a model was used after `close()`; also a RuntimeError
     ├── ExportError             8  hkd_edge_export  a model cannot be exported, or breaks the ONNX contract

@@ -142,7 +142,13 @@ def _copy_artefact(source: ArtefactSource, folder: Path) -> Artefact:
         _copy(path, folder / place / path.name)
     entries = tuple(file_entry(folder, f"{place}/{name}") for name in names)
     return Artefact(
-        source.target, source.precision, entries, source.shipped, source.reason, dict(source.metrics), source.profile
+        source.target,
+        source.precision,
+        entries,
+        source.shipped,
+        source.reason,
+        dict(source.metrics),
+        profile=source.profile,
     )
 
 

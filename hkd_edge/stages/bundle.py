@@ -80,7 +80,7 @@ def _source(context: Context, artefact: Artefact, row: Mapping[str, Any]) -> Art
         row["shipped"],
         row["reason"],
         metrics,
-        profile if artefact.target == TENSORRT else None,
+        profile=profile if artefact.target == TENSORRT else None,
     )
 
 

@@ -3,7 +3,7 @@
     HkdEdgeError                 1
     ├── BundleError             10   the bundle is damaged, unknown, or does not hold what was asked for
     ├── MissingBackendError     11   a package that this machine lacks; the message names the pip command
-    ├── DeviceError             13   the GPU, or its runtime, failed
+    ├── DeviceError             15   the GPU, or its runtime, failed
     ├── InputError              12   the image or array given to predict
     └── ClosedModelError         1   a model was used after close() (also a RuntimeError)
 
@@ -38,7 +38,7 @@ class MissingBackendError(HkdEdgeError):
 class DeviceError(HkdEdgeError):
     """The GPU or its runtime failed: no memory left, a driver that is too old, an engine that does not open."""
 
-    exit_code = 13
+    exit_code = 15
 
 
 class InputError(HkdEdgeError):

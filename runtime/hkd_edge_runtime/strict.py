@@ -2,13 +2,14 @@
 
 Understood: str, int, float (finite), bool, object (any JSON), Literal of texts, tuple[X, ...],
 Mapping[str, X], dataclasses of these, and classes with `to_dict` and `from_dict`. A dataclass adds its own
-rules as ValueErrors of its `__post_init__`; a field `X | None` may be left out, but is never null.
+rules as ValueErrors of its `__post_init__`. A field `X | None = None` may be left out; null is never written.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sys
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,8 @@ def decode(kind: Any, value: object, path: str, problems: list[str]) -> Any:
         return value
     if kind in _NAMES:
         return _decode_scalar(kind, value, path, problems)
+    if origin is types.UnionType:
+        return decode(typing.get_args(kind)[0], value, path, problems)
     if origin is typing.Literal:
         return _decode_choice(typing.get_args(kind), value, path, problems)
     if origin is tuple:
@@ -91,17 +94,9 @@ def _decode_class(kind: Any, value: object, path: str, problems: list[str]) -> A
     hints = typing.get_type_hints(kind)
     _check_keys(value, hints, path, problems)
     fields = {
-        name: decode(_required(hint), value[name], _join(path, name), problems)
-        for name, hint in hints.items()
-        if name in value
+        name: decode(hint, value[name], _join(path, name), problems) for name, hint in hints.items() if name in value
     }
     return _build(lambda: kind(**fields), path, problems) if len(problems) == before else None
-
-
-def _required(hint: Any) -> Any:
-    """X of `X | None`; any other hint as it is."""
-    alternatives = [each for each in typing.get_args(hint) if each is not type(None)]
-    return alternatives[0] if type(None) in typing.get_args(hint) else hint
 
 
 def _build(build: Any, path: str, problems: list[str]) -> Any:
@@ -114,7 +109,7 @@ def _build(build: Any, path: str, problems: list[str]) -> Any:
 
 def _check_keys(value: dict[str, object], hints: dict[str, Any], path: str, problems: list[str]) -> None:
     for name, hint in hints.items():
-        if name not in value and _required(hint) is hint:
+        if name not in value and type(None) not in typing.get_args(hint):
             problems.append(f"{_join(path, name)}: missing.")
     for name in value:
         if name not in hints:

@@ -185,7 +185,7 @@ def make_bundle(
                 wanted.get("shipped", True),
                 wanted.get("reason", ""),
                 wanted.get("metrics", {"top1": 0.9}),
-                wanted.get("profile"),
+                profile=wanted.get("profile"),
             )
         )
     np.savez(folder / "golden.npz", **arrays)

@@ -23,7 +23,7 @@ def artefact(
     profile: BatchProfile | None = None,
 ) -> Artefact:
     metrics = {} if p50_ms is None else {"p50_ms": p50_ms}
-    return Artefact(target, precision, (ENTRY,), not reason, reason, metrics, profile)
+    return Artefact(target, precision, (ENTRY,), not reason, reason, metrics, profile=profile)
 
 
 def choose(*artefacts: Artefact, target: str = "auto", precision: str = "auto") -> str:

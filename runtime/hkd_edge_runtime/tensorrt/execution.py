@@ -144,10 +144,12 @@ class EngineRunner:
         context = self._context()
         offsets, output_bytes = output_layout(batch, self._widths)
         context.set_device_memory(self._scratch, self._scratch_bytes)
+        # Only an engine's first context gets the profile by itself.
+        taken = context.set_optimization_profile_async(0, int(self._stream))
         addresses = {INPUT: self._device_input} | {
             name: self._device_output + offset for name, offset in zip(self._widths, offsets, strict=True)
         }
-        taken = context.set_input_shape(INPUT, (batch, *self._image_shape))
+        taken = taken and context.set_input_shape(INPUT, (batch, *self._image_shape))
         if not taken or not all(context.set_tensor_address(*pair) for pair in addresses.items()):
             raise self._failure(f"take a batch of {batch}")
         outputs = tuple(

@@ -145,11 +145,17 @@ class FakeContext:
     shape: tuple[int, ...] = ()
     addresses: dict[str, int] = field(default_factory=dict)
     scratch: tuple[int, int] = (0, 0)
+    profile: int | None = None
+
+    def set_optimization_profile_async(self, profile: int, handle: int) -> bool:
+        self.profile = profile
+        return handle == HANDLE
 
     def set_device_memory(self, memory: int, size: int) -> None:
         self.scratch = (memory, size)
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        assert self.profile is not None, "shapes are checked against the profile"
         self.shape = shape
         return name == "images" and shape[0] <= self.engine.max_batch
 
@@ -160,7 +166,7 @@ class FakeContext:
     def execute_async_v3(self, handle: int) -> bool:
         cuda, toy = self.engine.cuda, self.engine.toy
         cuda.calls.append("execute")
-        assert (handle, self.strategy) == (HANDLE, "user managed")
+        assert (handle, self.strategy, self.profile) == (HANDLE, "user managed", 0)
         assert len(cuda.span("device", *self.scratch)) >= SCRATCH_BYTES
         if "execute" in cuda.failing:
             return False

@@ -80,7 +80,7 @@ def test_a_failed_call_is_an_error_in_cudas_words(bindings: FakeBindings) -> Non
     bindings.failing = {"cudaMalloc"}
     with pytest.raises(DeviceError, match=r"CUDA says: out of memory \(cudaErrorMemoryAllocation\)") as caught:
         CudaRuntime().allocate(10)
-    assert caught.value.exit_code == 13
+    assert caught.value.exit_code == 15
 
 
 @pytest.mark.parametrize("failing", [set(), {"cudaGraphInstantiate"}])
