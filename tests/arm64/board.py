@@ -97,8 +97,9 @@ def crashed(returncode: int) -> bool:
 
 
 def signal_name(returncode: int) -> str:
-    """`SIGILL` for -4 and for a shell's 132."""
-    return signal.Signals(-returncode if returncode < 0 else returncode - 128).name
+    """`SIGILL` for -4 and for a shell's 132; `exit code 1` for what is no signal."""
+    number = -returncode if returncode < 0 else returncode - 128
+    return signal.Signals(number).name if number in list(signal.Signals) else f"exit code {returncode}"
 
 
 def is_native() -> bool:
@@ -195,7 +196,8 @@ def _fetch(folder: Path, requirements: Sequence[str]) -> None:
         apt.update()
         # Newer releases have it in a package that this one depends on.
         archives = apt.download_with_dependencies("qemu-user-static")
-        unpack([each for each in archives if each.name.startswith("qemu")], folder / "qemu", *(f"./usr/bin/{name}*" for name in QEMU))
+        emulators = [archive for archive in archives if archive.name.startswith("qemu")]
+        unpack(emulators, folder / "qemu", *(f"./usr/bin/{name}*" for name in QEMU))
     version = _fetch_python(folder)
     _install(folder / "site", version, *requirements)
     for leftover in folder.glob("apt-*"):
