@@ -210,7 +210,11 @@ def _fetch_python(folder: Path) -> str:
     apt.update()
     library = apt.find(r"^libpython3\.[0-9]+-stdlib$")[0]
     version = re.sub(r"^libpython|-stdlib$", "", library)
-    unpack(apt.download_with_dependencies(f"python{version}-minimal", library, "libstdc++6"), folder / "root")
+    root = folder / "root"
+    unpack(apt.download_with_dependencies(f"python{version}-minimal", library, "libstdc++6"), root)
+    # From Debian 13 on /lib is a link to usr/lib, which an installation makes and no package holds.
+    if not (root / "lib").exists():
+        (root / "lib").symlink_to("usr/lib")
     return version
 
 

@@ -71,30 +71,44 @@ def link_library(folder: Path) -> Path:
     return folder / "libonnxruntime.so"
 
 
-def built(command: list[str | Path]) -> None:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cpp")
+def headers() -> Path:
+    """`usr` with the headers, where a compiler is that could use them."""
     if missing := [tool for tool in ("cmake", "c++") if shutil.which(tool) is None]:
         pytest.skip(f"C++ example: there is no {' and no '.join(missing)} on this machine")
     try:
-        headers, library = fetch_headers() / "usr", link_library(folder)
+        return fetch_headers() / "usr"
     except UnavailableError as error:
         pytest.skip(f"C++ example: {error}")
-    settings_of_build = {
+
+
+def configure(headers: Path, library: Path, build: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """What came of CMake for the example."""
+    cache = {
         "ONNXRUNTIME_INCLUDE_DIR": headers / "include" / "onnxruntime",
         "ONNXRUNTIME_LIBRARY": library,
         "nlohmann_json_DIR": headers / "share" / "cmake" / "nlohmann_json",
-        "CMAKE_BUILD_TYPE": "None",
-        "CMAKE_CXX_FLAGS": f"-Werror {SANITIZERS}",
+        **more,
     }
-    defines = [f"-D{name}={value}" for name, value in settings_of_build.items()]
-    built(["cmake", "-S", ROOT / "examples" / "cpp", "-B", folder / "build", *defines])
-    built(["cmake", "--build", folder / "build", "--parallel", "2"])
+    return command("cmake", "-S", ROOT / "examples" / "cpp", "-B", build, *(f"-D{k}={v}" for k, v in cache.items()))
+
+
+@pytest.fixture(scope="session")
+def program(headers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cpp")
+    try:
+        library = link_library(folder)
+    except UnavailableError as error:
+        pytest.skip(f"C++ example: {error}")
+    flags = f"-Werror {SANITIZERS}"
+    configured = configure(headers, library, folder / "build", CMAKE_BUILD_TYPE="None", CMAKE_CXX_FLAGS=flags)
+    assert configured.returncode == 0, configured.stderr
+    built = command("cmake", "--build", folder / "build", "--parallel", "2")
+    assert built.returncode == 0, built.stdout + built.stderr
     return folder / "build" / "classify"
 
 
@@ -103,8 +117,8 @@ def classify(program: Path) -> Classify:
     """Runs the program with the arguments given."""
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [str(program), *map(str, arguments)]
-        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+        words = [str(program), *map(str, arguments)]
+        done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
         assert "Sanitizer" not in done.stderr, done.stderr
         assert "runtime error" not in done.stderr, done.stderr
         return done
@@ -143,6 +157,15 @@ def change_manifest(bundle: Path, change: Callable[[dict], None]) -> None:
     manifest = json.loads(path.read_text(encoding="utf-8"))
     change(manifest)
     path.write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_the_library_that_crashes_on_64_bit_arm_is_not_linked_there(headers: Path, tmp_path: Path) -> None:
+    (tmp_path / "libonnxruntime.so.1.21.0").touch()
+    (tmp_path / "libonnxruntime.so").symlink_to("libonnxruntime.so.1.21.0")
+    board = {"CMAKE_SYSTEM_NAME": "Linux", "CMAKE_SYSTEM_PROCESSOR": "aarch64"}
+    done = configure(headers, tmp_path / "libonnxruntime.so", tmp_path / "build", **board)
+    assert done.returncode != 0
+    assert "expected another ONNX Runtime than 1.21.0" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
