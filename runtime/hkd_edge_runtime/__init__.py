@@ -19,6 +19,7 @@ from hkd_edge_runtime.errors import (
 
 if TYPE_CHECKING:
     from hkd_edge_runtime.decode import Answer, ConceptAnswer
+    from hkd_edge_runtime.preprocess import fit_image, read_image_bytes
     from hkd_edge_runtime.session import Model, load
 
 __version__ = "0.1.0"
@@ -34,11 +35,20 @@ __all__ = [
     "MissingBackendError",
     "Model",
     "__version__",
+    "fit_image",
     "load",
+    "read_image_bytes",
 ]
 
 # These bring numpy (about 0.1 s); the toolchain's `--help`, which needs the errors alone, must not wait for it.
-_ON_DEMAND = {"Answer": "decode", "ConceptAnswer": "decode", "Model": "session", "load": "session"}
+_ON_DEMAND = {
+    "Answer": "decode",
+    "ConceptAnswer": "decode",
+    "Model": "session",
+    "fit_image": "preprocess",
+    "load": "session",
+    "read_image_bytes": "preprocess",
+}
 
 
 def __getattr__(name: str) -> object:

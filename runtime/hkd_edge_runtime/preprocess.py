@@ -2,16 +2,18 @@
 
 Files are fitted to the model: turned upright by their EXIF tag, 16-bit grey scaled to 8, transparency laid on
 black, converted to grey (ITU-R 601 luma) or RGB, and resized to the model's size whatever the aspect ratio.
-Arrays are taken as they are and must fit already. Normalisation is no part of it: that is inside the model.
+Arrays are taken as they are and must fit already; `fit_image` does for them what is done for files.
+Normalisation is no part of it: that is inside the model.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Literal, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ PILLOW = "pillow>=10"
 SIXTEEN_TO_EIGHT_BIT = 257
 # What Pillow raises for broken files, format by format.
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_ORDERS = ("rgb", "bgr")
 
 
 def to_pixels(source: ImageSource, spec: InputSpec) -> Pixels:
@@ -87,13 +90,87 @@ def read_image(path: str | os.PathLike[str], spec: InputSpec) -> Pixels:
         InputError: if the file is missing, not an image, broken, or of a pixel type without a known range.
         MissingBackendError: if Pillow is not installed.
     """
+    return _read(Path(path), str(path), spec)
+
+
+def read_image_bytes(
+    content: bytes,
+    spec: InputSpec,
+    *,
+    name: str = "image",
+    formats: Sequence[str] | None = None,
+    max_pixels: int | None = None,
+) -> Pixels:
+    """The pixels (H, W, C) of an image file's bytes, fitted to the model as `read_image` does.
+
+    Args:
+        name: how messages call it.
+        formats: the file formats to take, as Pillow names them (`JPEG`, `PNG`); None takes all. Name them where
+            strangers send the files: some of Pillow's rarer formats start other programs.
+        max_pixels: refuse larger pictures before they are decoded; a small file can hold a huge one.
+
+    Raises:
+        InputError: as `read_image`, and for another format or too many pixels.
+        MissingBackendError: if Pillow is not installed.
+    """
+    return _read(io.BytesIO(content), name, spec, formats, max_pixels)
+
+
+def fit_image(array: Pixels, spec: InputSpec, *, order: Literal["rgb", "bgr"] = "rgb") -> Pixels:
+    """The pixels (H, W, C) of a uint8 array of any size, for example a camera's frame, fitted as a file is.
+
+    Args:
+        array: (h, w), or (h, w, c) with c = 1 (grey), 3 (colour) or 4 (colour and opacity).
+        order: of its colours; OpenCV's frames are `bgr`.
+
+    Raises:
+        InputError: for another dtype or shape.
+        MissingBackendError: if Pillow is not installed.
+        ValueError: for another order.
+    """
+    if order not in _ORDERS:
+        raise ValueError(f"order: expected one of {', '.join(_ORDERS)}, got {order!r}.")
+    _check_picture(array)
+    pillow = import_package("PIL.Image", PILLOW)
+    return _as_pixels(_fit(_to_pillow(array, order, pillow), None, spec, pillow), spec)
+
+
+def _to_pillow(array: Pixels, order: str, pillow: Any) -> Any:
+    if array.ndim == 3 and array.shape[2] == 1:
+        return pillow.fromarray(array[..., 0])
+    if array.ndim == 2 or order == "rgb":
+        return pillow.fromarray(array)
+    # Pillow swaps the colours while it copies; numpy would take five times as long for it.
+    mode = "RGBA"[: array.shape[2]]
+    size = (array.shape[1], array.shape[0])
+    return pillow.frombuffer(mode, size, np.ascontiguousarray(array), "raw", mode.replace("RGB", "BGR"), 0, 1)
+
+
+def _read(
+    source: Path | io.BytesIO,
+    name: str,
+    spec: InputSpec,
+    formats: Sequence[str] | None = None,
+    max_pixels: int | None = None,
+) -> Pixels:
     pillow = import_package("PIL.Image", PILLOW)
     try:
-        with pillow.open(Path(path)) as image:
+        with pillow.open(source, formats=formats) as image:
+            _check_pixels(name, image.size, max_pixels)
             upright = import_package("PIL.ImageOps", PILLOW).exif_transpose(image)
             fitted = _fit(upright, image.format, spec, pillow)
+    except pillow.UnidentifiedImageError as error:
+        # Pillow's own words end with the address of the object that it read.
+        accepted = f" (out of {', '.join(formats)})" if formats else ""
+        raise InputError(
+            f"{name}: expected an image file that Pillow can read: cannot identify its format{accepted}."
+        ) from error
     except (*_UNREADABLE, pillow.DecompressionBombError) as error:
-        raise InputError(f"{path}: expected an image file that Pillow can read: {error}.") from error
+        raise InputError(f"{name}: expected an image file that Pillow can read: {error}.") from error
+    return _as_pixels(fitted, spec)
+
+
+def _as_pixels(fitted: Any, spec: InputSpec) -> Pixels:
     return np.array(fitted, dtype=np.uint8).reshape(spec.shape)
 
 
@@ -127,6 +204,23 @@ def _on_black(image: Any, pillow: Any) -> Any:
     return pillow.alpha_composite(black, coloured)
 
 
+def _check_picture(array: object) -> None:
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"image: expected a uint8 array, got {type(array).__name__}.")
+    _check_dtype(array)
+    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise InputError(f"image: expected shape (h, w) or (h, w, 1, 3 or 4), got {array.shape}. Give one picture.")
+
+
+def _check_pixels(name: str, size: tuple[int, int], max_pixels: int | None) -> None:
+    width, height = size
+    if max_pixels is not None and width * height > max_pixels:
+        raise InputError(
+            f"{name}: expected at most {max_pixels} pixels, got {width} x {height} = {width * height}. "
+            "Send a smaller picture."
+        )
+
+
 def _check_dtype(image: npt.NDArray[Any]) -> None:
     if image.dtype != np.uint8:
         raise InputError(
@@ -140,5 +234,5 @@ def _check_shape(image: npt.NDArray[Any], spec: InputSpec, *, batch: bool) -> No
     expected = f"({'N, ' if batch else ''}{spec.height}, {spec.width}, {spec.channels})"
     raise InputError(
         f"image: expected shape {expected}, got {image.shape}. "
-        "Check size and channels, or give a path: files are resized."
+        "Check size and channels, or fit it with fit_image; files are resized."
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hkd_edge_runtime.errors import InputError, MissingBackendError
 from hkd_edge_runtime.manifest import InputSpec
-from hkd_edge_runtime.preprocess import to_batch, to_pixels
+from hkd_edge_runtime.preprocess import fit_image, read_image_bytes, to_batch, to_pixels
 
 GREY = InputSpec(4, 5, 1)
 RGB = InputSpec(4, 5, 3, color="rgb")
@@ -218,3 +218,82 @@ def test_a_batch_that_does_not_fit_is_refused(images: Any, message: str) -> None
     with pytest.raises(InputError) as caught:
         to_batch(images, GREY)
     assert message in str(caught.value)
+
+
+PHOTO = np.random.default_rng(3).integers(0, 256, (37, 51, 3), np.uint8)
+
+
+@pytest.mark.parametrize("spec", [GREY, RGB, InputSpec(4, 5, 3, color="rgb", resize="bicubic")])
+@pytest.mark.parametrize("picture", [PHOTO, PHOTO[..., 0], DRAWING], ids=["colour", "grey", "of its size"])
+def test_an_array_is_fitted_as_its_file_would_be(
+    saved: Callable[..., Path], picture: np.ndarray, spec: InputSpec
+) -> None:
+    expected = to_pixels(saved(Image.fromarray(picture)), spec)
+    assert np.array_equal(fit_image(picture, spec), expected)
+    assert np.array_equal(fit_image(picture[:, ::-1][:, ::-1], spec), expected)
+
+
+def test_blue_may_stand_first() -> None:
+    for spec in (GREY, RGB):
+        assert np.array_equal(fit_image(PHOTO[..., ::-1], spec, order="bgr"), fit_image(PHOTO, spec))
+
+
+def test_the_opacity_of_an_array_is_its_last_channel_in_both_orders() -> None:
+    blue = np.zeros((4, 5, 4), np.uint8)
+    blue[..., 2] = 200
+    blue[1, 1, 3] = 255
+    assert fit_image(blue, RGB).sum(axis=(0, 1)).tolist() == [0, 0, 200]
+    assert fit_image(blue, RGB, order="bgr").sum(axis=(0, 1)).tolist() == [200, 0, 0]
+
+
+def test_a_grey_array_may_have_a_channel_of_its_own() -> None:
+    assert np.array_equal(fit_image(DRAWING[..., None], GREY)[..., 0], DRAWING)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 5), np.float32), "expected dtype uint8, got float32"),
+        (np.zeros((4, 5, 2), np.uint8), "expected shape (h, w) or (h, w, 1, 3 or 4), got (4, 5, 2)"),
+        (np.zeros((0, 5), np.uint8), "got (0, 5)"),
+        (np.zeros((2, 4, 5, 3), np.uint8), "got (2, 4, 5, 3)"),
+        (None, "expected a uint8 array, got NoneType"),
+    ],
+)
+def test_what_is_no_picture_cannot_be_fitted(array: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        fit_image(array, GREY)
+    assert message in str(caught.value)
+
+
+def test_an_unknown_order_of_colours_is_a_programmers_mistake() -> None:
+    with pytest.raises(ValueError, match="order: expected one of rgb, bgr, got 'gbr'"):
+        fit_image(PHOTO, RGB, order="gbr")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["image.png", "image.jpg", "image.gif"])
+def test_bytes_give_the_pixels_of_their_file(saved: Callable[..., Path], name: str) -> None:
+    path = saved(Image.fromarray(PHOTO), name)
+    assert np.array_equal(read_image_bytes(path.read_bytes(), RGB), to_pixels(path, RGB))
+
+
+@pytest.mark.parametrize("size", [0, 20, 500])
+def test_bytes_that_are_no_whole_image_are_refused(saved: Callable[..., Path], size: int) -> None:
+    content = saved(Image.fromarray(PHOTO)).read_bytes()[:size]
+    with pytest.raises(InputError, match="upload: expected an image file that Pillow can read: [^<]*$"):
+        read_image_bytes(content, RGB, name="upload")
+
+
+def test_another_format_than_asked_for_is_refused(saved: Callable[..., Path]) -> None:
+    content = saved(Image.fromarray(PHOTO), "image.gif").read_bytes()
+    assert read_image_bytes(content, RGB, formats=["GIF"]).shape == (4, 5, 3)
+    with pytest.raises(InputError, match=r"cannot identify its format \(out of JPEG, PNG\)"):
+        read_image_bytes(content, RGB, formats=["JPEG", "PNG"])
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(saved: Callable[..., Path]) -> None:
+    content = saved(Image.fromarray(PHOTO)).read_bytes()
+    assert read_image_bytes(content, RGB, max_pixels=37 * 51).shape == (4, 5, 3)
+    # The picture is cut off behind its header: had it been decoded, the message would be another.
+    with pytest.raises(InputError, match="at most 1886 pixels, got 51 x 37 = 1887"):
+        read_image_bytes(content[:100], RGB, max_pixels=37 * 51 - 1)

@@ -1,0 +1,1 @@
+"""A camera loop for the Raspberry Pi."""

@@ -1,0 +1,1 @@
+"""An HTTP server: images in, answers out; `python -m examples.server BUNDLE`."""
