@@ -13,6 +13,7 @@ from hkd_edge_runtime.errors import (
     ClosedModelError,
     HkdEdgeError,
     InputError,
+    KeyFileError,
     MissingBackendError,
 )
 
@@ -29,6 +30,7 @@ __all__ = [
     "ConceptAnswer",
     "HkdEdgeError",
     "InputError",
+    "KeyFileError",
     "MissingBackendError",
     "Model",
     "__version__",

@@ -204,6 +204,13 @@ def _fake_target() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_memory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache directory, so that no test hangs on what another remembered, or on what the user has."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def fake_backend() -> type[Backend]:
     return FakeBackend
