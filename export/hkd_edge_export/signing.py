@@ -94,7 +94,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
         raise _not_written(path, "a file that stays") from error
     except OSError as error:
         raise _not_written(path, str(error.strerror)) from error
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
 
 

@@ -103,9 +103,7 @@ def _artefact_line(artefact: Artefact) -> str:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    report = verify_bundle(
-        options.bundle, threads=options.threads, require_signature=options.require_signature
-    )
+    report = verify_bundle(options.bundle, threads=options.threads, require_signature=options.require_signature)
     if options.json:
         _print_json(asdict(report) | {"skipped": [{"artefact": name, "reason": why} for name, why in report.skipped]})
         return

@@ -20,7 +20,7 @@ from hkd_edge_runtime import __version__
 from hkd_edge_runtime.backends.base import Backend
 from hkd_edge_runtime.bundle import Bundle
 from hkd_edge_runtime.files import write_bytes_atomically
-from hkd_edge_runtime.golden import GoldenResult, check_golden, read_golden
+from hkd_edge_runtime.golden import check_golden, read_golden
 from hkd_edge_runtime.manifest import Artefact
 
 ONCE = "once"
@@ -123,5 +123,5 @@ def _warn_once(problem: str) -> None:
         f"expected to write into the user's cache directory, got: {problem}. The golden images run on each load; "
         "set XDG_CACHE_HOME to a folder that can be written, or load with verify=False.",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=5,  # the caller of `load`
     )

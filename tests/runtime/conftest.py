@@ -144,6 +144,7 @@ def write_openvino(folder: Path, toy: Toy) -> tuple[Path, ...]:
     openvino = pytest.importorskip("openvino")
     (onnx_file,) = write_onnx(folder, toy)
     openvino.save_model(openvino.convert_model(onnx_file), folder / "model.xml", compress_to_fp16=False)
+    onnx_file.unlink()
     return folder / "model.xml", folder / "model.bin"
 
 

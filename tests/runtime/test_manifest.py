@@ -255,7 +255,9 @@ def test_a_truncated_manifest_is_refused_wherever_it_ends(bundle: Path) -> None:
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="expected a bundle .a folder with manifest.json, or an .hkd file., found none"):
+    with pytest.raises(
+        BundleError, match="expected a bundle .a folder with manifest.json, or an .hkd file., found none"
+    ):
         read_manifest(tmp_path / "nowhere")
 
 
