@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hkd_edge import __version__
+from hkd_edge.bundle_commands import bundle
 from hkd_edge_runtime.errors import HkdEdgeError
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -48,10 +49,10 @@ def cli() -> None:
     """
 
 
-def _stage_command(name: str, until: str, text: str) -> None:
-    """Adds the command `name`, which runs the pipeline up to and with stage `until`."""
+def _stage_command(name: str, until: str, text: str, group: click.Group = cli) -> None:
+    """Adds the command `name` to `group`, which runs the pipeline up to and with stage `until`."""
 
-    @cli.command(name, help=text)
+    @group.command(name, help=text)
     @click.argument("recipe", metavar="RECIPE|RUN")
     @click.option(
         "-o",
@@ -89,7 +90,8 @@ def _run(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: An
         with Reporter(Console(stderr=True)) as reporter:
             run_pipeline(loaded, output, reporter, **how)
     except KeyboardInterrupt:
-        click.echo(f"\nstopped; go on by: hkd-edge {click.get_current_context().info_name} {output}", err=True)
+        command = click.get_current_context().command_path.partition(" ")[2]
+        click.echo(f"\nstopped; go on by: hkd-edge {command} {output}", err=True)
         sys.exit(_INTERRUPTED)
     summary = output / "summary.md"
     if how["until"] in ("validate", "bundle") and summary.is_file():
@@ -172,7 +174,8 @@ def export(
 
 
 _stage_command("validate", "validate", "Check accuracy and latency of every file on its own runtime.")
-_stage_command("bundle", "bundle", "Put what was found good into a bundle for the board (the same as run).")
+_stage_command("make", "bundle", "Put what was found good into a bundle for the board (the same as run).", bundle)
+cli.add_command(bundle)
 
 
 @cli.command()

@@ -5,6 +5,7 @@
     ├── MissingBackendError    11  hkd_edge_runtime a runtime that this machine lacks; names its pip command
     ├── DeviceError            15  hkd_edge_runtime the GPU of the board, or its runtime, failed
     ├── InputError             12  hkd_edge_runtime the image or array given to `predict` does not fit
+    ├── KeyFileError           14  hkd_edge_runtime a key to sign or to check signatures with
     ├── ClosedModelError        1  hkd_edge_runtime a model was used after `close()`; also a RuntimeError
     ├── ExportError             8  hkd_edge_export  a model cannot be exported, or breaks the ONNX contract
     ├── RecipeError             3  hkd_edge         a recipe is missing, unreadable or wrong

@@ -28,9 +28,10 @@ ROOMS = {
     },
     "pipeline": {"errors", "recipe", "report", "run", "stages"},
     "doctor": {"errors", "data", "train"},
-    "cli": {"recipe", "run", "report", "delivery", "pipeline", "doctor"},
+    "bundle_commands": set(),
+    "cli": {"bundle_commands", "recipe", "run", "report", "delivery", "pipeline", "doctor"},
 }
-RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda"}
+RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}
 
 
 def sources(folder: str) -> list[Path]:

@@ -109,7 +109,7 @@ def write_bundle(folder: Path, description: BundleDescription, *, threads: int =
     folder = folder.resolve()
     _check_replaceable(folder)
     _check_golden_images(description)
-    with _replacing(folder) as new:
+    with replacing(folder) as new:
         artefacts = tuple(_copy_artefact(source, new) for source in description.artefacts)
         _write_golden(new, description, artefacts, threads)
         write_manifest(new, _manifest(new, description, artefacts))
@@ -200,7 +200,7 @@ def _check_replaceable(folder: Path) -> None:
 
 
 @contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
+def replacing(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder` that takes its place when the block ends without an error."""
     token = secrets.token_hex(6)
     new = folder.with_name(f".{folder.name}.{token}.new")

@@ -14,6 +14,7 @@ from hkd_edge_runtime.errors import (
     DeviceError,
     HkdEdgeError,
     InputError,
+    KeyFileError,
     MissingBackendError,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "DeviceError",
     "HkdEdgeError",
     "InputError",
+    "KeyFileError",
     "MissingBackendError",
     "Model",
     "__version__",

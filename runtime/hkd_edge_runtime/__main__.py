@@ -48,15 +48,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hkd-edge-runtime {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("bundle", metavar="BUNDLE", help="folder with a manifest.json")
+    common.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder or .hkd file")
     common.add_argument("--json", action="store_true", help="print JSON")
     running = argparse.ArgumentParser(add_help=False)
     running.add_argument("--threads", type=_positive, default=1, help="threads of the runtime (default 1)")
+    running.add_argument(
+        "--require-signature", metavar="KEY", help="refuse a bundle that is not signed by this public key (PEM file)"
+    )
 
     info = commands.add_parser("info", parents=[common], help="what the bundle says about itself")
     info.set_defaults(command=_info)
     verify = commands.add_parser(
-        "verify", parents=[common, running], help="checksums of all files, golden images on all artefacts"
+        "verify", parents=[common, running], help="every byte by its checksum, golden images on all artefacts"
     )
     verify.set_defaults(command=_verify)
     predict = commands.add_parser("predict", parents=[common, running], help="classify image files")
@@ -109,7 +112,7 @@ def _artefact_line(artefact: Artefact) -> str:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    report = verify_bundle(options.bundle, threads=options.threads)
+    report = verify_bundle(options.bundle, threads=options.threads, require_signature=options.require_signature)
     if options.json:
         _print_json(asdict(report) | {"skipped": [{"artefact": name, "reason": why} for name, why in report.skipped]})
         return
@@ -118,7 +121,12 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _report_lines(report: VerifyReport) -> list[str]:
-    lines = [f"{report.name}: {report.files} files have their SHA-256"]
+    lines = [f"{report.name}: {report.files} files have their SHA-256; the manifest's is {report.sha256}"]
+    if report.signed_by is None:
+        lines.append("not signed")
+    else:
+        how = "as required" if report.signature_checked else "not checked: no key was required"
+        lines.append(f"signed by {report.signed_by} ({how})")
     for each in report.checked:
         lines.append(
             f"{each.target} {each.precision}: {each.images} golden images agree, largest difference "
@@ -129,7 +137,13 @@ def _report_lines(report: VerifyReport) -> list[str]:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    with load(options.bundle, options.target, options.precision, threads=options.threads) as model:
+    with load(
+        options.bundle,
+        options.target,
+        options.precision,
+        threads=options.threads,
+        require_signature=options.require_signature,
+    ) as model:
         if options.json:
             _print_json([_result(model, path, options.top) for path in options.images])
             return

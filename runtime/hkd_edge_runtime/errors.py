@@ -5,6 +5,7 @@
     ├── MissingBackendError     11   a package that this machine lacks; the message names the pip command
     ├── DeviceError             15   the GPU, or its runtime, failed
     ├── InputError              12   the image or array given to predict
+    ├── KeyFileError            14   a key to sign or to check signatures with; the bundle is not at fault
     └── ClosedModelError         1   a model was used after close() (also a RuntimeError)
 
 `hkd_edge_export` and `hkd_edge` add their own leaves. Every message says what was expected, what arrived and
@@ -45,6 +46,12 @@ class InputError(HkdEdgeError):
     """The image or array does not fit the model."""
 
     exit_code = 12
+
+
+class KeyFileError(HkdEdgeError):
+    """A key file is missing, holds another kind of key, or would be overwritten."""
+
+    exit_code = 14
 
 
 class ClosedModelError(HkdEdgeError, RuntimeError):

@@ -1,12 +1,11 @@
-"""The bundle format: a folder with `manifest.json`, artefacts for each target, and golden images.
+"""The bundle format: `manifest.json`, artefacts for each target, and golden images.
 
-The checksums show damage, not forgery: whoever can change a file can change the manifest. A bundle from a
-stranger needs a signature beside it.
+The manifest has the SHA-256 of every other file, and a seal of its own. Both show damage, not forgery: whoever
+can change a file can change the manifest. A bundle from a stranger needs a signature, see `signature.py`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -15,17 +14,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NoReturn
 
 from hkd_edge_runtime.errors import BundleError
-from hkd_edge_runtime.files import sha256_file, write_json_atomically
+from hkd_edge_runtime.files import sha256_file, write_bytes_atomically
 from hkd_edge_runtime.hierarchy import Hierarchy
+from hkd_edge_runtime.seal import SEAL, check_seal, parse_strictly, sealed
 from hkd_edge_runtime.strict import decode, encode
 from hkd_edge_runtime.tensorrt.record import BatchProfile
 
 FORMAT = "hkd-edge-bundle"
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.sig"
+# A hundred times what a manifest takes; more is not worth reading into a board's memory.
+MANIFEST_LIMIT_BYTES = 1 << 24
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _IDENTIFIER = re.compile("[a-z0-9][a-z0-9_.-]*")
+_PATH_LIMIT_BYTES = 255  # of common file systems for one name; for the whole path it is ample
 _CHANNELS = {"grey": 1, "rgb": 3}
 
 
@@ -149,6 +153,7 @@ class Manifest:
                 raise ValueError(f"artefacts: {artefact.title} is there twice; names must be unique.")
             if artefact.precision not in self.golden.tolerance:
                 raise ValueError(f"golden.tolerance: expected a number for {artefact.precision!r}, got none.")
+        _check_paths(self.files())
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -156,8 +161,9 @@ class Manifest:
         return self.hierarchy.classes
 
     def files(self) -> tuple[FileEntry, ...]:
-        """Every file that the manifest answers for."""
-        return (*(entry for artefact in self.artefacts for entry in artefact.files), self.golden.file)
+        """Every file that the manifest answers for, once each, in its order."""
+        entries = (*(entry for artefact in self.artefacts for entry in artefact.files), self.golden.file)
+        return tuple(dict.fromkeys(entries))
 
 
 def manifest_to_dict(manifest: Manifest) -> dict[str, Any]:
@@ -177,16 +183,7 @@ def manifest_from_dict(data: object, where: str = MANIFEST_NAME) -> Manifest:
     Raises:
         BundleError: naming `where` and every unknown, missing or wrong key; or an unknown format version.
     """
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        _refuse(where, f"expected a mapping with format {FORMAT!r}; this is not a bundle's manifest.")
-    version = data.get("format_version")
-    # True == 1 in Python, so the type is compared as well.
-    if type(version) is not int or version != FORMAT_VERSION:
-        _refuse(
-            where,
-            f"format_version: expected {FORMAT_VERSION}, got {version!r}. Install the hkd-edge-runtime that "
-            "belongs to the bundle, or export it again.",
-        )
+    data = _check_version(data, where)
     problems: list[str] = []
     body = {key: value for key, value in data.items() if key not in ("format", "format_version", "labels")}
     manifest = decode(Manifest, body, "", problems)
@@ -199,27 +196,45 @@ def manifest_from_dict(data: object, where: str = MANIFEST_NAME) -> Manifest:
     return manifest
 
 
-def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
-    """The manifest of the bundle in `folder`; its files are not looked at, see `verify_files`.
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """The manifest of the bundle in a folder or .hkd file; its other files are not looked at, see `open_bundle`.
 
     Raises:
-        BundleError: if there is none, or it is a symlink, not JSON, or not as the format demands.
+        BundleError: if there is none, or it is a symlink, damaged, or not as the format demands.
     """
-    path = Path(folder) / MANIFEST_NAME
-    if path.is_symlink():
-        _refuse(str(path), "expected a file, got a symlink. Copy the bundle with its files.")
-    if not path.is_file():
-        _refuse(str(folder), f"expected a bundle (a folder with {MANIFEST_NAME}), found none. Check the path.")
+    from hkd_edge_runtime.bundle import open_source  # which needs this module
+
+    with open_source(path) as source:
+        return parse_manifest(source.manifest_content, f"{os.fspath(path)}: {MANIFEST_NAME}")
+
+
+def parse_manifest(content: bytes, where: str = MANIFEST_NAME) -> Manifest:
+    """The manifest in the bytes that `manifest_content` made.
+
+    Raises:
+        BundleError: naming `where`, if it is damaged, or not as the format demands.
+    """
     try:
-        data = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique)
-    except (ValueError, RecursionError, OSError) as error:
-        raise BundleError(f"{path}: expected JSON in UTF-8: {error}. Copy the bundle again.") from error
-    return manifest_from_dict(data, str(path))
+        data = parse_strictly(content)
+    except ValueError as error:
+        raise BundleError(f"{where}: expected JSON in UTF-8: {error}. Copy the bundle again.") from error
+    # Before the seal: a later version may seal in another way.
+    _check_version(data, where)
+    try:
+        check_seal(content)
+    except ValueError as error:
+        raise BundleError(f"{where}: {error}. Copy the bundle again.") from error
+    return manifest_from_dict({key: value for key, value in data.items() if key != SEAL}, where)
+
+
+def manifest_content(manifest: Manifest) -> bytes:
+    """The bytes of `manifest.json`: indented JSON, whose last entry is the SHA-256 of the lines above it."""
+    return sealed(manifest_to_dict(manifest))
 
 
 def write_manifest(folder: str | os.PathLike[str], manifest: Manifest) -> None:
     """Writes `manifest.json` into `folder`, whole or not at all."""
-    write_json_atomically(Path(folder) / MANIFEST_NAME, manifest_to_dict(manifest))
+    write_bytes_atomically(Path(folder) / MANIFEST_NAME, manifest_content(manifest))
 
 
 def file_entry(folder: str | os.PathLike[str], path: str) -> FileEntry:
@@ -228,52 +243,41 @@ def file_entry(folder: str | os.PathLike[str], path: str) -> FileEntry:
     return FileEntry(path, sha256_file(file), file.stat().st_size)
 
 
-def verify_files(folder: str | os.PathLike[str], manifest: Manifest) -> None:
-    """Compares every file of the manifest with its size and SHA-256.
+def _check_version(data: object, where: str) -> dict[str, Any]:
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        _refuse(where, f"expected a mapping with format {FORMAT!r}; this is not a bundle's manifest.")
+    version = data.get("format_version")
+    # True == 1 in Python, so the type is compared as well.
+    if type(version) is not int or version != FORMAT_VERSION:
+        _refuse(
+            where,
+            f"format_version: expected {FORMAT_VERSION}, got {version!r}. Install the hkd-edge-runtime that "
+            "belongs to the bundle, or export it again.",
+        )
+    return data
 
-    Raises:
-        BundleError: naming each file that is missing, a symlink, cut short or changed.
-    """
-    problems = [f"{entry.path}: {problem}." for entry in manifest.files() if (problem := _damage(Path(folder), entry))]
-    if problems:
-        _refuse(str(folder), " ".join(problems) + " Copy the bundle again.")
 
-
-def _damage(folder: Path, entry: FileEntry) -> str | None:
-    path = folder
-    for part in PurePosixPath(entry.path).parts:
-        path = path / part
-        if path.is_symlink():
-            return "expected a file, got a symlink"
-    if not path.is_file():
-        return "expected a file, found none"
-    size_bytes = path.stat().st_size
-    if size_bytes != entry.size_bytes:
-        return f"expected {entry.size_bytes} bytes, got {size_bytes}"
-    try:
-        digest = sha256_file(path)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None if digest == entry.sha256 else f"expected SHA-256 {entry.sha256[:12]}..., got {digest[:12]}..."
+def _check_paths(entries: tuple[FileEntry, ...]) -> None:
+    """Refuses two files that would take one place, on any file system."""
+    taken = {name.casefold(): FileEntry(name, "0" * 64, 0) for name in (MANIFEST_NAME, SIGNATURE_NAME)}
+    for entry in entries:
+        other = taken.setdefault(entry.path.casefold(), entry)
+        if other != entry:
+            raise ValueError(f"path: expected a file of its own for {entry.path!r}, got the place of {other.path!r}.")
+    for path in taken:
+        for folder in PurePosixPath(path).parents:
+            if str(folder) in taken:
+                raise ValueError(f"path: expected a folder above {path!r}, got the file {str(folder)!r}.")
 
 
 def _check_path(path: str) -> None:
     pure = PurePosixPath(path)
     unsafe = pure.is_absolute() or ".." in pure.parts or str(pure) != path or path == "."
-    # Backslash and colon are separators on other systems, NUL ends a name.
-    if unsafe or any(letter in path for letter in "\\:\0"):
+    # Backslash and colon are separators on other systems; what cannot be printed is a trap, or no Unicode.
+    if unsafe or "\\" in path or ":" in path or not path.isprintable():
         raise ValueError(f"path: expected a plain relative path inside the bundle, got {path!r}.")
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key is there twice in one mapping")
-    return result
+    if len(path.encode("utf-8")) > _PATH_LIMIT_BYTES:
+        raise ValueError(f"path: expected at most {_PATH_LIMIT_BYTES} bytes, got {path!r}.")
 
 
 def _refuse(where: str, what: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""From a bundle's folder to answers: load it, pick an artefact, predict."""
+"""From a bundle to answers: load it, pick an artefact, predict."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from types import TracebackType
 import numpy as np
 
 from hkd_edge_runtime.backends import Backend, Outputs, backend_class
+from hkd_edge_runtime.bundle import open_bundle
 from hkd_edge_runtime.decode import Answer, decode
 from hkd_edge_runtime.errors import BundleError
-from hkd_edge_runtime.golden import check_golden, read_golden
+from hkd_edge_runtime.golden_memory import ONCE, When, ensure_golden
 from hkd_edge_runtime.hierarchy import Hierarchy
-from hkd_edge_runtime.manifest import Artefact, InputSpec, Manifest, read_manifest, verify_files
+from hkd_edge_runtime.manifest import Artefact, InputSpec, Manifest
 from hkd_edge_runtime.preprocess import ImageSource, Pixels, to_batch, to_pixels
 from hkd_edge_runtime.selection import AUTO, select_artefact
+from hkd_edge_runtime.signature import PublicKey
 
 
 class Model:
@@ -30,10 +32,11 @@ class Model:
         artefact: the artefact that is open.
     """
 
-    def __init__(self, manifest: Manifest, artefact: Artefact, backend: Backend) -> None:
+    def __init__(self, manifest: Manifest, artefact: Artefact, backend: Backend, held: ExitStack) -> None:
         self.manifest = manifest
         self.artefact = artefact
         self._backend = backend
+        self._held = held
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -69,8 +72,8 @@ class Model:
         return self._backend.run(images)
 
     def close(self) -> None:
-        """Frees the model; a second call does nothing."""
-        self._backend.close()
+        """Frees the model and what was unpacked for it; a second call does nothing."""
+        self._held.close()
 
     def __enter__(self) -> Model:
         return self
@@ -86,9 +89,10 @@ def load(
     target: str = AUTO,
     precision: str = AUTO,
     threads: int = 1,
-    verify: bool = True,
+    verify: When = ONCE,
+    require_signature: PublicKey | None = None,
 ) -> Model:
-    """The model of the bundle in folder `path`, checked and ready to predict.
+    """The model of the bundle at `path`, a folder or an .hkd file, checked and ready to predict.
 
     The checksums of all files are always compared. Which artefact is opened is told at `select_artefact`.
 
@@ -96,24 +100,25 @@ def load(
         target: `onnxruntime`, `openvino`, `tensorrt` (or an alias: `ort`, `ov`, `trt`), or `auto`.
         precision: `fp32`, `int8`, ..., or `auto`.
         threads: how many the runtime may use; one is best for small models.
-        verify: also run the golden images on the opened artefact and compare with the stored probabilities.
+        verify: also run the golden images on the opened artefact and compare with the stored probabilities: "once"
+            on each machine (see `golden_memory`), True always, False never.
+        require_signature: the public key, a PEM file or its bytes, by which the bundle must be signed.
 
     Raises:
-        BundleError: if the bundle is damaged, or lacks what was asked for, or fails `verify`.
+        BundleError: if the bundle is damaged, not signed as required, lacks what was asked for, or fails `verify`.
+        KeyFileError: if `require_signature` is no public key.
         MissingBackendError: if the runtime that it needs is not installed.
-        ValueError: for threads < 1.
+        ValueError: for threads < 1, or another `verify`.
     """
-    folder = Path(path)
-    manifest = read_manifest(folder)
-    verify_files(folder, manifest)
-    artefact = select_artefact(manifest, target, precision)
-    with ExitStack() as on_error:
+    with ExitStack() as held:
+        bundle = held.enter_context(open_bundle(path, require_signature))
+        manifest = bundle.manifest
+        artefact = select_artefact(manifest, target, precision)
+        folder = bundle.place(*artefact.files)
         backend = open_artefact(folder, artefact, manifest.input, manifest.hierarchy, threads=threads)
-        on_error.callback(backend.close)
-        if verify:
-            check_golden(backend, artefact, manifest, read_golden(folder, manifest))
-        on_error.pop_all()
-    return Model(manifest, artefact, backend)
+        held.callback(backend.close)
+        ensure_golden(backend, artefact, bundle, threads=threads, verify=verify)
+        return Model(manifest, artefact, backend, held.pop_all())
 
 
 def open_artefact(

@@ -12,6 +12,7 @@ import sys
 import types
 import typing
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from hkd_edge_runtime.errors import did_you_mean
@@ -91,12 +92,18 @@ def _decode_class(kind: Any, value: object, path: str, problems: list[str]) -> A
     before = len(problems)
     if hasattr(kind, "from_dict"):
         return _build(lambda: kind.from_dict(value), path, problems)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     _check_keys(value, hints, path, problems)
     fields = {
         name: decode(hint, value[name], _join(path, name), problems) for name, hint in hints.items() if name in value
     }
     return _build(lambda: kind(**fields), path, problems) if len(problems) == before else None
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    # Python compiles the annotations anew on each call, which took longer than hashing a bundle's files.
+    return typing.get_type_hints(kind)
 
 
 def _build(build: Any, path: str, problems: list[str]) -> Any:

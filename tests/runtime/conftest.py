@@ -144,6 +144,7 @@ def write_openvino(folder: Path, toy: Toy) -> tuple[Path, ...]:
     openvino = pytest.importorskip("openvino")
     (onnx_file,) = write_onnx(folder, toy)
     openvino.save_model(openvino.convert_model(onnx_file), folder / "model.xml", compress_to_fp16=False)
+    onnx_file.unlink()
     return folder / "model.xml", folder / "model.bin"
 
 
@@ -204,6 +205,13 @@ def _fake_target() -> Iterator[None]:
         patch.setitem(sys.modules, "hkd_edge_fake_backend", module)
         patch.setitem(BACKENDS, "fake", "hkd_edge_fake_backend:FakeBackend")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_memory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache directory, so that no test hangs on what another remembered, or on what the user has."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,7 +28,7 @@ def python(code: str) -> str:
     """What `code` prints in a fresh interpreter with this one's search path."""
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": ":".join(path for path in sys.path if path)},
+        env=os.environ | {"PYTHONPATH": ":".join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
         check=False,

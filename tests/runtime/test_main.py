@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,7 +44,9 @@ def test_info_as_json_is_the_manifest(bundle: Path, capsys: pytest.CaptureFixtur
     code, out, _ = run(capsys, "info", bundle, "--json")
     told = json.loads(out)
     assert (code, told.pop("usable_here")) == (0, {"fake fp32": True})
-    assert told == json.loads((bundle / "manifest.json").read_text())
+    content = json.loads((bundle / "manifest.json").read_text())
+    assert len(content.pop("sha256_above")) == 64
+    assert told == content
 
 
 def test_verify_tells_what_agreed_and_what_was_skipped(
@@ -51,7 +54,7 @@ def test_verify_tells_what_agreed_and_what_was_skipped(
 ) -> None:
     code, out, _ = run(capsys, "verify", bundle_maker({}, {"target": "tensorrt"}))
     assert code == 0
-    assert "3 files have their SHA-256" in out
+    assert "3 files have their SHA-256; the manifest's is " in out
     assert "fake fp32: 6 golden images agree, largest difference 0 (tolerance 1e-05)" in out
     assert "tensorrt fp32: skipped: " in out
 
@@ -153,7 +156,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
 def test_the_module_runs_as_a_command(bundle_maker: Callable[..., Path], image: str, target: str) -> None:
     folder = bundle_maker({"target": target})
-    environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    environment = os.environ | {"PYTHONPATH": ":".join(path for path in sys.path if path)}
     done = subprocess.run(
         [sys.executable, "-m", "hkd_edge_runtime", "predict", folder, image, "--json"],
         env=environment,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -77,9 +76,9 @@ def test_the_command_line_tells_of_the_build(
 
 
 def test_the_profile_is_an_optional_key_of_the_manifest(folder: Path) -> None:
-    data = json.loads((folder / "manifest.json").read_text())
+    data = manifest_to_dict(read_manifest(folder))
     assert ["profile" in each for each in data["artefacts"]] == [False, True]
-    assert manifest_to_dict(manifest_from_dict(data)) == manifest_to_dict(read_manifest(folder)) == data
+    assert manifest_to_dict(manifest_from_dict(data)) == data
     for wrong, message in (
         ({"min": 4, "opt": 2, "max": 8}, "expected 1 <= min <= opt <= max"),
         ({"min": 1, "opt": 2}, "artefacts.1..profile.max: missing"),
