@@ -13,7 +13,7 @@ import sys
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from hkd_edge_runtime import __version__
 from hkd_edge_runtime.backends.base import Backend
@@ -23,7 +23,7 @@ from hkd_edge_runtime.files import write_bytes_atomically
 from hkd_edge_runtime.golden import check_golden, read_golden
 from hkd_edge_runtime.manifest import Artefact
 
-ONCE: Literal["once"] = "once"
+ONCE: Final = "once"
 When = bool | Literal["once"]
 
 # What of a processor's description in /proc/cpuinfo decides which kernels a runtime takes; the rest changes with time.
