@@ -16,7 +16,10 @@ DEFAULTS = Settings("")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 after SIGTERM and Ctrl-C; that of the HkdEdgeError if the bundle cannot be opened."""
+    """The exit code: 0 after SIGTERM and Ctrl-C; that of the HkdEdgeError if the bundle cannot be opened.
+
+    Where the address is taken uvicorn exits itself, with 3.
+    """
     options = _parser().parse_args(arguments)
     settings = Settings(
         options.bundle,
@@ -37,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: sys.exit(0))
     server.run()
     service: Service = app.state.service
-    if service.failure is not None:
-        print(f"error: {service.failure}", file=sys.stderr)
-        return service.failure.exit_code
-    # Without a signal it ends only if it could not start: the port is taken, and it has said so.
-    return 1
+    if service.failure is None:
+        # Neither a signal nor a refused bundle: uvicorn has said what went wrong.
+        return 1
+    print(f"error: {service.failure}", file=sys.stderr)
+    return service.failure.exit_code
 
 
 def _stop(server: uvicorn.Server) -> None:

@@ -199,7 +199,8 @@ def camera_frames(
                     raise CameraError(f"expected a frame within {patience_s:g} s: {loss}. Check the camera.") from loss
                 yield None
                 pause_s = min(FIRST_PAUSE_S * 2 ** (lost - 1), LONGEST_PAUSE_S)
-                log.warning("frame lost (%s); trying again in %g s", loss, pause_s)
+                level = logging.WARNING if lost >= LOST_BEFORE_REOPEN else logging.DEBUG
+                log.log(level, "%d frames lost (%s); trying again in %g s", lost, loss, pause_s)
                 if pause(pause_s):
                     return
                 if lost >= LOST_BEFORE_REOPEN:
@@ -207,6 +208,8 @@ def camera_frames(
                 continue
             if pixels is None:
                 return
+            if lost >= LOST_BEFORE_REOPEN:
+                log.info("the camera is back")
             number, lost, seen = number + 1, 0, time.monotonic()
             yield Frame(str(number), fit_image(pixels, spec, order=camera.order))
     finally:
@@ -242,7 +245,7 @@ def first_camera(cameras: list[Camera]) -> Camera:
             reasons.append(f"{type(camera).__name__}: {error}")
         else:
             return camera
-    raise CameraError(" ".join(reasons))
+    raise CameraError(" ".join(reasons) or "expected a camera, got none to try.")
 
 
 def _reopen(camera: Camera) -> None:
