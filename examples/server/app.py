@@ -73,7 +73,8 @@ class Service:
 def make_app(settings: Settings, on_failure: Callable[[], None]) -> FastAPI:
     """The application for a bundle, which it opens when it starts; its `state.service` is the Service."""
     service = Service(settings, on_failure)
-    app = FastAPI(title="hkd-edge", version=__version__, lifespan=_lifespan)
+    # No page of documentation: it would load its scripts from a stranger's server.
+    app = FastAPI(title="hkd-edge", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.service = service
     app.add_api_route("/predict", predict, methods=["POST"])
     app.add_api_route("/health", health, methods=["GET"])

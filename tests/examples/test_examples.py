@@ -93,7 +93,7 @@ def test_links_of_the_readme_lead_somewhere(readme: Path) -> None:
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
 def test_modules_that_the_readme_starts_exist_and_know_its_options(readme: Path) -> None:
-    for module, rest in re.findall(r"python3? -m (examples\.[\w.]+)([^\n#|&]*)", readme.read_text(encoding="utf-8")):
+    for module, rest in re.findall(r"python3? -m (examples\.[\w.]+)([^\n#|&`]*)", readme.read_text(encoding="utf-8")):
         folder = FOLDER.parent / module.replace(".", "/")
         name = f"{module}.__main__" if folder.is_dir() else module
         import_module(name)._parser().parse_args(rest.split())
