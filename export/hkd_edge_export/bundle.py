@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hkd_edge_export.errors import ExportError
 from hkd_edge_runtime import __version__
+from hkd_edge_runtime.confidence import Confidence
 from hkd_edge_runtime.evaluation import LABELS, EvaluationSet
 from hkd_edge_runtime.files import copy_atomically, write_atomically
 from hkd_edge_runtime.golden import IMAGES, golden_key
@@ -48,6 +49,7 @@ class ArtefactSource:
         files: the first is the one that `target` opens; they keep their names and come to lie in one folder.
         shipped: False if it missed its limits; `reason` then says which.
         metrics: numbers by name with their unit in it; `p50_ms` decides what `auto` opens.
+        confidence: the temperature and the thresholds of its scores, or none.
     """
 
     target: str
@@ -56,6 +58,7 @@ class ArtefactSource:
     shipped: bool = True
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +135,10 @@ def _copy_artefact(source: ArtefactSource, folder: Path) -> Artefact:
     for path in source.files:
         _copy(path, folder / place / path.name)
     entries = tuple(file_entry(folder, f"{place}/{name}") for name in names)
-    return Artefact(source.target, source.precision, entries, source.shipped, source.reason, dict(source.metrics))
+    return Artefact(
+        *(source.target, source.precision, entries, source.shipped, source.reason, dict(source.metrics)),
+        confidence=source.confidence,
+    )
 
 
 def _copy(source: Path, target: Path) -> None:

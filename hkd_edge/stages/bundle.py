@@ -17,8 +17,11 @@ from hkd_edge.stages.export import RECORD_FILE, artefacts
 from hkd_edge.stages.validate import RESULT_FILE
 from hkd_edge_export.bundle import ArtefactSource, BundleDescription, write_bundle
 from hkd_edge_runtime import __version__
+from hkd_edge_runtime.confidence import Confidence
+from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.evaluation import EvaluationSet
 from hkd_edge_runtime.manifest import InputSpec
+from hkd_edge_runtime.strict import decode
 
 FOLDER = "bundle"
 _NUMBERS = (
@@ -77,7 +80,18 @@ def _evaluation(context: Context) -> EvaluationSet | None:
 
 def _source(artefact: Artefact, row: Mapping[str, Any]) -> ArtefactSource:
     metrics = {name: float(row[name]) for name in _NUMBERS if row[name] is not None}
-    return ArtefactSource(artefact.target, artefact.precision, artefact.files, row["shipped"], row["reason"], metrics)
+    return ArtefactSource(
+        *(artefact.target, artefact.precision, artefact.files, row["shipped"], row["reason"], metrics),
+        confidence=_confidence(row["confidence"]),
+    )
+
+
+def _confidence(stored: object) -> Confidence:
+    problems: list[str] = []
+    confidence = decode(Confidence, stored, "confidence", problems)
+    if problems or not isinstance(confidence, Confidence):
+        raise BundleError(f"{RESULT_FILE}: {' '.join(problems)} Run `hkd-edge validate` again.")
+    return confidence
 
 
 def _provenance(context: Context, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from hkd_edge_runtime.errors import (
 )
 
 if TYPE_CHECKING:
+    from hkd_edge_runtime.decision import Decision
     from hkd_edge_runtime.decode import Answer, ConceptAnswer
     from hkd_edge_runtime.session import Model, load
 
@@ -27,6 +28,7 @@ __all__ = [
     "BundleError",
     "ClosedModelError",
     "ConceptAnswer",
+    "Decision",
     "HkdEdgeError",
     "InputError",
     "MissingBackendError",
@@ -36,7 +38,13 @@ __all__ = [
 ]
 
 # These bring numpy (about 0.1 s); the toolchain's `--help`, which needs the errors alone, must not wait for it.
-_ON_DEMAND = {"Answer": "decode", "ConceptAnswer": "decode", "Model": "session", "load": "session"}
+_ON_DEMAND = {
+    "Answer": "decode",
+    "ConceptAnswer": "decode",
+    "Decision": "decision",
+    "Model": "session",
+    "load": "session",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NoReturn
 
-from hkd_edge_runtime.errors import BundleError
+from hkd_edge_runtime.confidence import Confidence
+from hkd_edge_runtime.errors import BundleError, did_you_mean
 from hkd_edge_runtime.files import sha256_file, write_json_atomically
 from hkd_edge_runtime.hierarchy import Hierarchy
 from hkd_edge_runtime.strict import decode, encode
@@ -79,6 +80,7 @@ class Artefact:
         files: the first is the one to open, the others lie where it expects them.
         shipped: False if it missed its limits; `reason` then says which, and it is only opened by name.
         metrics: numbers by name with their unit in it (`top1`, `p50_ms`).
+        confidence: the temperature and the thresholds of `Answer.label_or_concept`, if they were measured.
     """
 
     target: str
@@ -87,6 +89,7 @@ class Artefact:
     shipped: bool
     reason: str
     metrics: Mapping[str, float]
+    confidence: Confidence | None = None
 
     def __post_init__(self) -> None:
         for what, name in (("target", self.target), ("precision", self.precision)):
@@ -145,6 +148,15 @@ class Manifest:
                 raise ValueError(f"artefacts: {artefact.title} is there twice; names must be unique.")
             if artefact.precision not in self.golden.tolerance:
                 raise ValueError(f"golden.tolerance: expected a number for {artefact.precision!r}, got none.")
+            self._check_axes(artefact)
+
+    def _check_axes(self, artefact: Artefact) -> None:
+        names = [axis.name for axis in self.hierarchy.axes]
+        for name in artefact.confidence.axes if artefact.confidence else ():
+            if name not in names:
+                raise ValueError(
+                    f"artefacts: {artefact.title}: confidence.axes: unknown axis {name!r}.{did_you_mean(name, names)}"
+                )
 
     @property
     def labels(self) -> tuple[str, ...]:
