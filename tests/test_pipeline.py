@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hkd_edge_runtime import load
+from hkd_edge_runtime.evaluation import evaluate, read_evaluation
 from hkd_edge_runtime.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,6 +131,41 @@ def test_the_bundle_answers_with_the_accuracy_that_validation_measured(digits_ru
         answers = model.predict_batch(test.images)
     right = sum(answer.index == label for answer, label in zip(answers, test.labels, strict=True))
     assert 100 * right / len(test) == pytest.approx(expected)
+
+
+def test_the_bundle_decides_like_validation_measured(digits_run: Path) -> None:
+    from hkd_edge.data.load import load_dataset
+
+    test = load_dataset("digits", None, download=False).test
+    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
+    for row in [row for row in rows if row["target"] == "onnxruntime"]:
+        with load(digits_run / "bundle", "onnxruntime", row["precision"]) as model:
+            decisions = [answer.label_or_concept() for answer in model.predict_batch(test.images)]
+        covered = [decision.kind == "class" for decision in decisions]
+        right = sum(
+            decision.name == model.labels[label]
+            for decision, label in zip(decisions, test.labels, strict=True)
+            if decision.kind == "class"
+        )
+        assert row["confidence"]["label"]["accuracy"] >= 97
+        assert 100 * sum(covered) / len(test) == pytest.approx(row["decisions"]["class_coverage"], abs=0.5)
+        assert 100 * right / sum(covered) == pytest.approx(row["decisions"]["class_accuracy"], abs=0.5)
+
+
+def test_the_evaluation_subset_holds_as_many_test_images_of_each_class(digits_run: Path) -> None:
+    from hkd_edge.data.load import load_dataset
+
+    subset = read_evaluation(digits_run / "bundle", read_manifest(digits_run / "bundle"))
+    assert subset is not None
+    assert np.bincount(subset.labels).tolist() == [20] * 10
+    test = load_dataset("digits", None, download=False).test
+    images = {image.tobytes(): label for image, label in zip(test.images, test.labels, strict=True)}
+    assert [images[image.tobytes()] for image in subset.images] == subset.labels.tolist()
+    with load(digits_run / "bundle") as model:
+        accuracy = evaluate(model, subset.images, subset.labels)
+    assert accuracy.images == 200
+    assert accuracy.top1 > 90
+    assert accuracy.concepts.keys() == {"strokes", "closed"}
 
 
 def test_the_bundle_says_where_it_comes_from_without_a_path_of_this_machine(digits_run: Path) -> None:

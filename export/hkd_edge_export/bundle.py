@@ -18,6 +18,8 @@ from hkd_edge_runtime import __version__
 from hkd_edge_runtime.backends import Backend
 from hkd_edge_runtime.backends.onnxruntime import OnnxRuntimeBackend
 from hkd_edge_runtime.backends.tensorrt import TensorRtBackend
+from hkd_edge_runtime.confidence import Confidence
+from hkd_edge_runtime.evaluation import LABELS, EvaluationSet
 from hkd_edge_runtime.files import copy_atomically, write_atomically
 from hkd_edge_runtime.golden import IMAGES, golden_key
 from hkd_edge_runtime.hierarchy import Hierarchy
@@ -36,6 +38,7 @@ from hkd_edge_runtime.verify import VerifyReport, verify_bundle
 
 CREATED_BY = f"hkd-edge {__version__}"
 GOLDEN_NAME = "golden.npz"
+EVALUATION_NAME = "evaluation.npz"
 
 # How far a probability may move on another machine. fp32: sums in another order. fp16: three decimal digits.
 # int8: one step of the quantized logits (up to 0.2) times the steepest slope of the softmax (1/4).
@@ -60,6 +63,7 @@ class ArtefactSource:
         shipped: False if it missed its limits; `reason` then says which.
         metrics: numbers by name with their unit in it; `p50_ms` decides what `auto` opens.
         profile: the batches for which the board builds an engine; None if the file itself is what runs.
+        confidence: the temperature and the thresholds of its scores, or none.
     """
 
     target: str
@@ -69,6 +73,7 @@ class ArtefactSource:
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     profile: BatchProfile | None = None
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +85,7 @@ class BundleDescription:
         tolerance: how far a probability may lie from the golden one on another machine; see `manifest.Golden`.
         metrics: numbers about the model as a whole.
         provenance: free JSON: recipe, seeds, versions, checksums of the data.
+        evaluation: labelled test images by which a board measures its accuracy, or none.
     """
 
     name: str
@@ -90,6 +96,7 @@ class BundleDescription:
     metrics: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
     tolerance: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_TOLERANCE))
+    evaluation: EvaluationSet | None = None
 
 
 def write_bundle(folder: Path, description: BundleDescription, *, threads: int = 1) -> VerifyReport:
@@ -112,6 +119,7 @@ def write_bundle(folder: Path, description: BundleDescription, *, threads: int =
     with replacing(folder) as new:
         artefacts = tuple(_copy_artefact(source, new) for source in description.artefacts)
         _write_golden(new, description, artefacts, threads)
+        _write_evaluation(new, description)
         write_manifest(new, _manifest(new, description, artefacts))
         return verify_bundle(new, threads=threads)
 
@@ -126,6 +134,7 @@ def _manifest(folder: Path, description: BundleDescription, artefacts: tuple[Art
         golden=Golden(file_entry(folder, GOLDEN_NAME), description.tolerance),
         metrics=description.metrics,
         provenance=description.provenance,
+        evaluation=file_entry(folder, EVALUATION_NAME) if description.evaluation else None,
     )
 
 
@@ -142,13 +151,9 @@ def _copy_artefact(source: ArtefactSource, folder: Path) -> Artefact:
         _copy(path, folder / place / path.name)
     entries = tuple(file_entry(folder, f"{place}/{name}") for name in names)
     return Artefact(
-        source.target,
-        source.precision,
-        entries,
-        source.shipped,
-        source.reason,
-        dict(source.metrics),
+        *(source.target, source.precision, entries, source.shipped, source.reason, dict(source.metrics)),
         profile=source.profile,
+        confidence=source.confidence,
     )
 
 
@@ -179,6 +184,13 @@ def _stand_in(artefact: Artefact) -> Backend | None:
     Its optimised kernels for CPUs would round a signed INT8 file's products elsewhere. None for the other targets.
     """
     return OnnxRuntimeBackend(optimised=False) if artefact.target == TensorRtBackend.name else None
+
+
+def _write_evaluation(folder: Path, description: BundleDescription) -> None:
+    if description.evaluation:
+        arrays: dict[str, Any] = {IMAGES: description.evaluation.images, LABELS: description.evaluation.labels}
+        with write_atomically(folder / EVALUATION_NAME) as temporary:
+            np.savez_compressed(temporary, **arrays)
 
 
 def _check_golden_images(description: BundleDescription) -> None:

@@ -49,6 +49,19 @@ class Export(Section):
     fine_tuning: FineTuning = key(FineTuning(), "The training by which int8 is mended where nothing else does.")
 
 
+class Selective(Section):
+    """When an answer is sure enough to be given on the board (`label_or_concept`); validation images set thresholds."""
+
+    accuracy: float = key(99.0, "Percent of the answers given that must be right.", typical="95 to 99.5", ge=50, lt=100)
+    confidence_level: float = key(
+        95.0,
+        "Percent of certainty, for each threshold, that they are; a higher one leaves more images unanswered.",
+        typical="90 to 99",
+        gt=0,
+        lt=100,
+    )
+
+
 class Validate(Section):
     """What an artefact must hold to be shipped."""
 
@@ -69,6 +82,7 @@ class Validate(Section):
     latency_runs: int = key(300, "Timed runs of each artefact.", typical="200 to 2000", ge=1)
     threads: int = key(1, "Threads that an artefact may use while it is timed.", typical="1 to 4", ge=1)
     throughput_batch: int = key(64, "Images of the larger batch that is timed too.", typical="8 to 64", ge=1)
+    selective: Selective = key(Selective(), "When an answer is sure enough.")
 
 
 class Bundle(Section):
@@ -76,4 +90,10 @@ class Bundle(Section):
 
     golden_images: int = key(
         16, "Images whose expected answers are kept for `verify` on the board.", typical="8 to 64", ge=1
+    )
+    evaluation_images: int = key(
+        200,
+        "Labelled test images, as many of each class, by which `bench` measures accuracy on the board; 0 = none.",
+        typical="100 to 1000",
+        ge=0,
     )

@@ -21,6 +21,7 @@ def markdown_summary(name: str, result: Mapping[str, Any]) -> str:
         f"{student['validation_top1']:.2f} % of {student['validation_images']:,} validation images. "
         "Validation images chose what is shipped; test images only judge.",
         "",
+        *_decisions(result["rows"]),
         *_cross_agreement(result["cross_agreement"]),
         *(
             f"{row['target']} {row['precision']} with the precision that the runtime chooses for this processor: "
@@ -42,6 +43,36 @@ def markdown_summary(name: str, result: Mapping[str, Any]) -> str:
         + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _decisions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How sure each artefact is on the test images, by what the validation images taught."""
+    wanted = rows[0]["confidence"]
+    return [
+        "| target | precision | temperature | calibration error, before | after | class % | right % "
+        "| concept % | right % | unsure % |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        *(
+            f"| {row['target']} | {row['precision']} | {row['confidence']['temperature']:.3f} "
+            f"| {row['calibration_error']:.2f} | {row['calibrated_error']:.2f} | {_sure(row['decisions'])} |"
+            for row in rows
+        ),
+        "",
+        f"Sure answers: the class, else a concept, else none. Thresholds by {wanted['images']:,} validation images for "
+        f"{wanted['accuracy']:g} % right answers at a level of {wanted['confidence_level']:g} %; this table is of the "
+        "test images.",
+        "",
+    ]
+
+
+def _sure(decisions: Mapping[str, Any]) -> str:
+    class_right, concept_right = (
+        "-" if decisions[name] is None else f"{decisions[name]:.2f}" for name in ("class_accuracy", "concept_accuracy")
+    )
+    return (
+        f"{decisions['class_coverage']:.2f} | {class_right} | {decisions['concept_coverage']:.2f} | {concept_right} "
+        f"| {decisions['unsure']:.2f}"
+    )
 
 
 def _cross_agreement(pairs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -17,7 +17,11 @@ from hkd_edge.stages.export import RECORD_FILE, artefacts
 from hkd_edge.stages.validate import RESULT_FILE
 from hkd_edge_export.bundle import ArtefactSource, BundleDescription, write_bundle
 from hkd_edge_runtime import __version__
+from hkd_edge_runtime.confidence import Confidence
+from hkd_edge_runtime.errors import BundleError
+from hkd_edge_runtime.evaluation import EvaluationSet
 from hkd_edge_runtime.manifest import InputSpec
+from hkd_edge_runtime.strict import decode
 from hkd_edge_runtime.tensorrt.record import BatchProfile
 
 FOLDER = "bundle"
@@ -60,6 +64,7 @@ def _run(context: Context, key: str) -> list[Path]:
         golden_images=train.images[golden],
         metrics={"student_top1": result["student"]["top1"], "test_images": result["student"]["images"]},
         provenance=_provenance(context, result),
+        evaluation=_evaluation(context),
     )
     folder = context.run / FOLDER
     report = write_bundle(folder, description, threads=context.recipe.validation.threads)
@@ -69,19 +74,29 @@ def _run(context: Context, key: str) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file()]
 
 
+def _evaluation(context: Context) -> EvaluationSet | None:
+    test = context.dataset.test
+    drawn = test.take(class_balanced(test.labels, context.recipe.bundle.evaluation_images, context.recipe.seed))
+    return EvaluationSet(drawn.images, drawn.labels) if len(drawn) else None
+
+
 def _source(context: Context, artefact: Artefact, row: Mapping[str, Any]) -> ArtefactSource:
     metrics = {name: float(row[name]) for name in _NUMBERS if row[name] is not None}
     batches = context.recipe.export.tensorrt
     profile = BatchProfile(batches.min_batch, batches.opt_batch, batches.max_batch)
     return ArtefactSource(
-        artefact.target,
-        artefact.precision,
-        artefact.files,
-        row["shipped"],
-        row["reason"],
-        metrics,
+        *(artefact.target, artefact.precision, artefact.files, row["shipped"], row["reason"], metrics),
         profile=profile if artefact.target == TENSORRT else None,
+        confidence=_confidence(row["confidence"]),
     )
+
+
+def _confidence(stored: object) -> Confidence:
+    problems: list[str] = []
+    confidence = decode(Confidence, stored, "confidence", problems)
+    if problems or not isinstance(confidence, Confidence):
+        raise BundleError(f"{RESULT_FILE}: {' '.join(problems)} Run `hkd-edge validate` again.")
+    return confidence
 
 
 def _provenance(context: Context, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,13 +19,12 @@ from hkd_edge.evaluate.artefacts import (
     Latency,
     agreement_percent,
     answer,
-    concept_accuracy_percent,
     measure_latency,
     runs_here,
     runtime_title,
-    top1_percent,
 )
 from hkd_edge.evaluate.metrics import predict_logits
+from hkd_edge.evaluate.selective import calibrate, calibration_error_percent, measure_decisions
 from hkd_edge.evaluate.verdict import Measured, Verdict, judge
 from hkd_edge.report.summary import markdown_summary
 from hkd_edge.run.context import Context
@@ -33,7 +32,11 @@ from hkd_edge.run.stage import Stage
 from hkd_edge.stages.distill import load_student
 from hkd_edge.stages.export import artefacts
 from hkd_edge_runtime.backends import Outputs, backend_class
+from hkd_edge_runtime.confidence import Confidence
+from hkd_edge_runtime.decision import temper
+from hkd_edge_runtime.evaluation import concept_accuracy_percent, top1_percent
 from hkd_edge_runtime.files import write_atomically, write_json_atomically
+from hkd_edge_runtime.strict import encode
 
 RESULT_FILE = "validation.json"
 SUMMARY_FILE = "summary.md"
@@ -48,6 +51,8 @@ class Row:
     the torch student, `default_precision_agreement` for float files where OpenVINO chooses the precision itself.
     Latency is that of one image, `batch_*` that of `latency.throughput_batch` images, None where the target cannot run;
     `runtime` says what computed the answers. `accurate` = may be used at all.
+    `confidence` is what the manifest gets, by validation images; `decisions` is what came of it on the test images,
+    and `calibration_error` their expected calibration error by the model's own scores and by the tempered ones.
     """
 
     target: str
@@ -67,6 +72,10 @@ class Row:
     p99_ms: float | None
     batch_p50_ms: float | None
     size_bytes: int
+    confidence: dict[str, Any]
+    decisions: dict[str, float | None]
+    calibration_error: float
+    calibrated_error: float
     accurate: bool
     shipped: bool
     reason: str
@@ -101,10 +110,15 @@ def _run(context: Context, key: str) -> list[Path]:
         for artefact, each, latency in zip(files, answers, latencies, strict=True)
     ]
     student_validation = top1_percent(student["validation"], validation.labels)
+    confidences = [
+        calibrate(each.validation.logits, validation.labels, context.hierarchy(), gates.selective) for each in answers
+    ]
     verdicts = judge(measured, student_validation, gates)
     rows = [
-        _row(context, artefact, each, student["test"], latency, judged, verdict)
-        for artefact, each, latency, judged, verdict in zip(files, answers, latencies, measured, verdicts, strict=True)
+        _row(context, artefact, each, student["test"], latency, confidence, judged, verdict)
+        for artefact, each, latency, confidence, judged, verdict in zip(
+            files, answers, latencies, confidences, measured, verdicts, strict=True
+        )
     ]
     result = {
         "rows": [asdict(row) for row in rows],
@@ -209,11 +223,13 @@ def _row(
     answers: _Answers,
     student: NDArray[np.float32],
     latency: _Latencies | None,
+    confidence: Confidence,
     measured: Measured,
     verdict: Verdict,
 ) -> Row:
     test, default = context.dataset.test, answers.default_precision
-    concepts = concept_accuracy_percent(answers.test.concept_probabilities, test.labels, context.hierarchy())
+    hierarchy, logits = context.hierarchy(), answers.test.logits
+    concepts = concept_accuracy_percent(answers.test.concept_probabilities, test.labels, hierarchy)
     return Row(
         target=artefact.target,
         runtime=runtime_title(artefact.target),
@@ -232,6 +248,10 @@ def _row(
         p99_ms=latency.single.p99_ms if latency else None,
         batch_p50_ms=latency.batch.p50_ms if latency else None,
         size_bytes=artefact.size_bytes,
+        confidence=encode(confidence),
+        decisions=asdict(measure_decisions(logits, test.labels, hierarchy, confidence)),
+        calibration_error=calibration_error_percent(answers.test.probabilities, test.labels),
+        calibrated_error=calibration_error_percent(temper(logits, confidence.temperature), test.labels),
         accurate=verdict.accurate,
         shipped=verdict.shipped,
         reason=verdict.reason,

@@ -19,6 +19,7 @@ from hkd_edge_runtime.errors import (
 )
 
 if TYPE_CHECKING:
+    from hkd_edge_runtime.decision import Decision
     from hkd_edge_runtime.decode import Answer, ConceptAnswer
     from hkd_edge_runtime.preprocess import fit_image, read_image_bytes
     from hkd_edge_runtime.session import Model, load
@@ -30,6 +31,7 @@ __all__ = [
     "BundleError",
     "ClosedModelError",
     "ConceptAnswer",
+    "Decision",
     "DeviceError",
     "HkdEdgeError",
     "InputError",
@@ -46,6 +48,7 @@ __all__ = [
 _ON_DEMAND = {
     "Answer": "decode",
     "ConceptAnswer": "decode",
+    "Decision": "decision",
     "Model": "session",
     "fit_image": "preprocess",
     "load": "session",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,10 @@ import numpy.typing as npt
 from hkd_edge_runtime.backends.base import Outputs
 from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.hierarchy import Hierarchy
+
+if TYPE_CHECKING:
+    from hkd_edge_runtime.confidence import Confidence
+    from hkd_edge_runtime.decision import Decision
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,15 @@ class ConceptAnswer:
 class Answer:
     """What the model says about one image.
 
+    All but `calibrated_score` and `label_or_concept` is the model's own, bit for bit as its graph computed it.
+
     Attributes:
         label: the class with the highest probability; `index` is its position in `labels`.
         score: its probability, 0 to 1.
         probabilities: (C,) float32, one per class.
         concepts: the answer on each axis, by its name.
+        logits: (C,) float32.
+        confidence: the artefact's temperature and thresholds; None in a bundle without them.
     """
 
     label: str
@@ -43,6 +52,30 @@ class Answer:
     probabilities: npt.NDArray[np.float32]
     concepts: Mapping[str, ConceptAnswer]
     labels: tuple[str, ...]
+    logits: npt.NDArray[np.float32]
+    hierarchy: Hierarchy
+    confidence: Confidence | None
+
+    @property
+    def calibrated_score(self) -> float | None:
+        """How often an answer with such a score is right, 0 to 1; None in a bundle without a temperature."""
+        from hkd_edge_runtime.decision import temper
+
+        return float(temper(self.logits, self.confidence.temperature)[self.index]) if self.confidence else None
+
+    def label_or_concept(self, threshold: float | None = None) -> Decision:
+        """The class if it is sure enough, else the surest concept that is, else neither; see `decision.decide`.
+
+        Sure enough means the thresholds of the bundle, or `threshold` (0 to 1) in the place of all of them.
+
+        Raises:
+            BundleError: without a threshold where the bundle stores none.
+            ValueError: for a threshold that is no number from 0 to 1.
+        """
+        # Imported here, since `decision` needs this module.
+        from hkd_edge_runtime.decision import decide
+
+        return decide(self.logits, self.index, self.hierarchy, self.confidence, threshold)
 
     def top(self, k: int) -> tuple[tuple[str, float], ...]:
         """The `k` most probable classes with their probabilities, best first; all of them if there are fewer.
@@ -68,16 +101,18 @@ class Answer:
         }
 
 
-def decode(outputs: Outputs, hierarchy: Hierarchy) -> list[Answer]:
-    """One answer for each of the N images in `outputs`, in their order.
+def decode(outputs: Outputs, hierarchy: Hierarchy, confidence: Confidence | None = None) -> list[Answer]:
+    """One answer for each of the N images in `outputs`, in their order; `confidence` is the artefact's.
 
     Raises:
         BundleError: if a probability is not a number, which only a broken artefact or runtime gives.
     """
     columns = hierarchy.slices()
     return [
-        _answer(probabilities, masses, hierarchy, columns)
-        for probabilities, masses in zip(outputs.probabilities, outputs.concept_probabilities.tolist(), strict=True)
+        _answer(logits, probabilities, masses, hierarchy, columns, confidence)
+        for logits, probabilities, masses in zip(
+            outputs.logits, outputs.probabilities, outputs.concept_probabilities.tolist(), strict=True
+        )
     ]
 
 
@@ -95,10 +130,12 @@ def concept_answer(concepts: tuple[str, ...], masses: list[float]) -> ConceptAns
 
 
 def _answer(
+    logits: npt.NDArray[np.float32],
     probabilities: npt.NDArray[np.float32],
     masses: list[float],
     hierarchy: Hierarchy,
     columns: tuple[slice, ...],
+    confidence: Confidence | None,
 ) -> Answer:
     index = int(probabilities.argmax())
     score = float(probabilities[index])
@@ -108,4 +145,7 @@ def _answer(
     concepts = {
         axis.name: concept_answer(axis.concepts, masses[own]) for axis, own in zip(hierarchy.axes, columns, strict=True)
     }
-    return Answer(hierarchy.classes[index], score, index, probabilities, concepts, hierarchy.classes)
+    return Answer(
+        *(hierarchy.classes[index], score, index, probabilities, concepts, hierarchy.classes),
+        *(logits, hierarchy, confidence),
+    )

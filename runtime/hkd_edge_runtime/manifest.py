@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NoReturn
 
-from hkd_edge_runtime.errors import BundleError
+from hkd_edge_runtime.confidence import Confidence
+from hkd_edge_runtime.errors import BundleError, did_you_mean
 from hkd_edge_runtime.files import sha256_file, write_bytes_atomically
 from hkd_edge_runtime.hierarchy import Hierarchy
 from hkd_edge_runtime.seal import SEAL, check_seal, parse_strictly, sealed
@@ -86,6 +87,7 @@ class Artefact:
         metrics: numbers by name with their unit in it (`top1`, `p50_ms`).
         profile: the batches for which the board builds an engine from the file at first use, so that where the
             bundle was made nobody could run it; None if the file itself is what runs.
+        confidence: the temperature and the thresholds of `Answer.label_or_concept`, if they were measured.
     """
 
     target: str
@@ -95,6 +97,7 @@ class Artefact:
     reason: str
     metrics: Mapping[str, float]
     profile: BatchProfile | None = None
+    confidence: Confidence | None = None
 
     def __post_init__(self) -> None:
         for what, name in (("target", self.target), ("precision", self.precision)):
@@ -133,7 +136,11 @@ class Golden:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that a bundle says about itself."""
+    """All that a bundle says about itself.
+
+    Attributes:
+        evaluation: labelled test images, see `evaluation.py`; a bundle may have none.
+    """
 
     name: str
     created_by: str
@@ -143,6 +150,7 @@ class Manifest:
     golden: Golden
     metrics: Mapping[str, float]
     provenance: Mapping[str, object]
+    evaluation: FileEntry | None = None
 
     def __post_init__(self) -> None:
         if not self.artefacts:
@@ -153,7 +161,16 @@ class Manifest:
                 raise ValueError(f"artefacts: {artefact.title} is there twice; names must be unique.")
             if artefact.precision not in self.golden.tolerance:
                 raise ValueError(f"golden.tolerance: expected a number for {artefact.precision!r}, got none.")
+            self._check_axes(artefact)
         _check_paths(self.files())
+
+    def _check_axes(self, artefact: Artefact) -> None:
+        names = [axis.name for axis in self.hierarchy.axes]
+        for name in artefact.confidence.axes if artefact.confidence else ():
+            if name not in names:
+                raise ValueError(
+                    f"artefacts: {artefact.title}: confidence.axes: unknown axis {name!r}.{did_you_mean(name, names)}"
+                )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -162,7 +179,8 @@ class Manifest:
 
     def files(self) -> tuple[FileEntry, ...]:
         """Every file that the manifest answers for, once each, in its order."""
-        entries = (*(entry for artefact in self.artefacts for entry in artefact.files), self.golden.file)
+        of_artefacts = (entry for artefact in self.artefacts for entry in artefact.files)
+        entries = (*of_artefacts, self.golden.file, *([self.evaluation] if self.evaluation else []))
         return tuple(dict.fromkeys(entries))
 
 

@@ -51,7 +51,7 @@ class Model:
             ClosedModelError: after `close`.
         """
         pixels = to_pixels(image, self.manifest.input)
-        return decode(self.run(pixels[np.newaxis]), self.manifest.hierarchy)[0]
+        return decode(self.run(pixels[np.newaxis]), self.manifest.hierarchy, self.artefact.confidence)[0]
 
     def predict_batch(self, images: Pixels | Sequence[ImageSource]) -> list[Answer]:
         """The answers for a uint8 array (N, H, W[, C]), or for N paths and arrays; all run as one batch.
@@ -60,7 +60,8 @@ class Model:
             InputError: as `predict`, and for an empty batch.
             ClosedModelError: after `close`.
         """
-        return decode(self.run(to_batch(images, self.manifest.input)), self.manifest.hierarchy)
+        outputs = self.run(to_batch(images, self.manifest.input))
+        return decode(outputs, self.manifest.hierarchy, self.artefact.confidence)
 
     def run(self, images: Pixels) -> Outputs:
         """The bare outputs for uint8 (N, H, W, C), for callers that do their own decoding.

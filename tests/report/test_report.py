@@ -10,9 +10,23 @@ from hkd_edge.report.progress import Reporter
 from hkd_edge.report.summary import markdown_summary
 from hkd_edge.train.loop import EpochResult
 
+SURE = {
+    "confidence": {"temperature": 0.6707, "accuracy": 99.0, "confidence_level": 95.0, "images": 6000, "axes": {}},
+    "decisions": {
+        "images": 10_000,
+        "class_coverage": 74.17,
+        "class_accuracy": 99.326,
+        "concept_coverage": 0.0,
+        "concept_accuracy": None,
+        "unsure": 25.83,
+    },
+    "calibration_error": 7.277,
+    "calibrated_error": 0.989,
+}
 RESULT = {
     "rows": [
-        {
+        SURE
+        | {
             "target": "openvino",
             "precision": "int8",
             "top1": 93.456,
@@ -28,7 +42,8 @@ RESULT = {
             "shipped": False,
             "reason": "held back",
         },
-        {
+        SURE
+        | {
             "target": "tensorrt",
             "precision": "fp16",
             "top1": 93.5,
@@ -88,3 +103,9 @@ def test_the_summary_is_a_table_with_what_the_numbers_mean() -> None:
     assert "Torch student: 93.50 % of 10,000 test images" in text
     assert "Same int8 answer: onnxruntime and openvino 99.25 %." in text
     assert "one image (300 runs) and 64 images (30 runs, p50), 1 thread(s), artefacts in turn, on a processor" in text
+
+
+def test_the_summary_says_how_sure_the_answers_are_and_by_which_images() -> None:
+    text = markdown_summary("name", RESULT)
+    assert "| openvino | int8 | 0.671 | 7.28 | 0.99 | 74.17 | 99.33 | 0.00 | - | 25.83 |" in text
+    assert "by 6,000 validation images for 99 % right answers at a level of 95 %" in text

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from hkd_edge_runtime.backends import Outputs
+from hkd_edge_runtime.confidence import Confidence, OperatingPoint
+from hkd_edge_runtime.decision import Decision
 from hkd_edge_runtime.decode import Answer, ConceptAnswer, concept_answer, decode
 from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.hierarchy import Axis, Hierarchy
@@ -66,6 +68,25 @@ def test_an_answer_becomes_plain_json() -> None:
 
 def test_without_axes_there_are_no_concepts() -> None:
     assert answer(0.5, 0.5, hierarchy=Hierarchy(("cat", "dog"))).concepts == {}
+
+
+def test_a_temperature_changes_the_calibrated_score_and_nothing_else() -> None:
+    row = np.array([[0.25, 0.125, 0.625]], np.float32)
+    outputs = Outputs(np.log(row), row, row @ HIERARCHY.membership())
+    calibrated = decode(outputs, HIERARCHY, Confidence(0.5, 99.0, 95.0, 100, {}))[0]
+    assert np.array_equal(calibrated.probabilities, row[0])
+    assert (calibrated.score, calibrated.concepts["kind"]) == (0.625, ConceptAnswer("thing", 0.625))
+    # squares, since T = 1/2: 0.390625 of 0.0625 + 0.015625 + 0.390625
+    assert calibrated.calibrated_score == pytest.approx(0.390625 / 0.46875)
+    assert answer(0.25, 0.125, 0.625).calibrated_score is None
+
+
+def test_an_answer_decides_by_the_thresholds_of_its_artefact() -> None:
+    row = np.array([[0.5, 0.375, 0.125]], np.float32)
+    confidence = Confidence(1.0, 99.0, 95.0, 100, {"kind": OperatingPoint(0.75, 50.0, 99.0)})
+    result = decode(Outputs(np.log(row), row, row @ HIERARCHY.membership()), HIERARCHY, confidence)[0]
+    assert result.label_or_concept() == Decision("concept", "animal", "kind", pytest.approx(0.875))
+    assert result.label_or_concept(0.4) == Decision("class", "cat", None, pytest.approx(0.5))
 
 
 def test_a_probability_that_is_no_number_is_refused() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hkd_edge_runtime.confidence import Confidence, OperatingPoint
 from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.hierarchy import Axis, Hierarchy
 from hkd_edge_runtime.manifest import (
@@ -51,6 +52,17 @@ ENTRIES = st.builds(
     st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
     st.integers(0, 2**60),
 )
+PERCENT = st.floats(0, 100)
+POINTS = st.builds(OperatingPoint, st.floats(0, 1), PERCENT, PERCENT)
+CONFIDENCES = st.none() | st.builds(
+    Confidence,
+    st.floats(0.01, 100),
+    PERCENT,
+    PERCENT,
+    st.integers(1, 2**40),
+    st.dictionaries(st.just("kind"), POINTS),
+    st.none() | POINTS,
+)
 
 
 @st.composite
@@ -60,9 +72,12 @@ def manifests(draw: st.DrawFn) -> Manifest:
     size = st.integers(1, 4096)
     names = draw(st.lists(st.tuples(IDENTIFIERS, IDENTIFIERS), min_size=1, max_size=3, unique=True))
     metrics = st.dictionaries(WORDS, NUMBERS, max_size=3)
-    entries = draw(st.lists(ENTRIES, min_size=4, max_size=7, unique_by=lambda entry: entry.path.split("/")[0]))
+    entries = draw(st.lists(ENTRIES, min_size=5, max_size=8, unique_by=lambda entry: entry.path.split("/")[0]))
     artefacts = tuple(
-        Artefact(target, precision, tuple(entries[index:-1:3]), draw(st.booleans()), draw(WORDS), draw(metrics))
+        Artefact(
+            *(target, precision, tuple(entries[index:-2:3]), draw(st.booleans()), draw(WORDS), draw(metrics)),
+            confidence=draw(CONFIDENCES),
+        )
         for index, (target, precision) in enumerate(names)
     )
     tolerance = {precision: draw(st.floats(0, 1)) for _, precision in names}
@@ -75,6 +90,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         Golden(entries[-1], tolerance),
         draw(metrics),
         draw(st.dictionaries(WORDS, JSON, max_size=3)),
+        draw(st.sampled_from([None, entries[-2]])),
     )
 
 
@@ -96,6 +112,13 @@ def test_the_file_holds_the_keys_of_the_format() -> None:
     assert data["labels"] == ["cat", "car"]
     assert data["hierarchy"] == {"classes": ["cat", "car"], "axes": {"kind": {"animal": ["cat"]}}}
     assert data["input"]["layout"] == "NHWC"
+
+
+def test_what_a_bundle_may_lack_is_left_out_and_never_null() -> None:
+    assert "evaluation" not in manifest_to_dict(MANIFEST)
+    assert "confidence" not in manifest_to_dict(MANIFEST)["artefacts"][0]
+    with pytest.raises(BundleError, match="evaluation: expected a mapping, got None"):
+        manifest_from_dict(_changed("evaluation", None))
 
 
 def test_a_target_of_a_later_version_is_read() -> None:
@@ -174,6 +197,30 @@ def test_a_wrong_manifest_is_refused_naming_the_key(path: str, value: Any, messa
         manifest_from_dict(_changed(path, value))
     assert message in str(caught.value)
     assert caught.value.exit_code == 10
+
+
+POINT = {"threshold": 0.9, "coverage": 80.0, "accuracy": 99.0}
+CONFIDENCE = {"temperature": 0.7, "accuracy": 99.0, "confidence_level": 95.0, "images": 10, "axes": {}, "label": POINT}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"temperature": 0}, "confidence: temperature: expected a number > 0, got 0.0."),
+        ({"temperature": "1"}, "confidence.temperature: expected a finite number, got '1'."),
+        ({"images": 0}, "confidence: images: expected a number >= 1, got 0."),
+        ({"accuracy": 101}, "confidence: accuracy: expected percent from 0 to 100, got 101.0."),
+        ({"confidence_level": -1}, "confidence: confidence_level: expected percent from 0 to 100, got -1.0."),
+        ({"label": None}, "confidence.label: expected a mapping, got None."),
+        ({"label": POINT | {"threshold": 1.5}}, "label: threshold: expected a number from 0 to 1, got 1.5."),
+        ({"axes": {"kind": POINT | {"coverage": 101}}}, "coverage: expected percent from 0 to 100, got 101.0."),
+        ({"axes": {"knid": POINT}}, "confidence.axes: unknown axis 'knid'. Did you mean 'kind'?"),
+    ],
+)
+def test_a_wrong_confidence_is_refused_naming_the_key(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        manifest_from_dict(_changed("artefacts.0.confidence", CONFIDENCE | changes))
+    assert message in str(caught.value)
 
 
 def test_all_problems_are_named_at_once() -> None:
