@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hkd_edge_export.errors import ExportError
 from hkd_edge_runtime import __version__
+from hkd_edge_runtime.evaluation import LABELS, EvaluationSet
 from hkd_edge_runtime.files import copy_atomically, write_atomically
 from hkd_edge_runtime.golden import IMAGES, golden_key
 from hkd_edge_runtime.hierarchy import Hierarchy
@@ -32,6 +33,7 @@ from hkd_edge_runtime.verify import VerifyReport, verify_bundle
 
 CREATED_BY = f"hkd-edge {__version__}"
 GOLDEN_NAME = "golden.npz"
+EVALUATION_NAME = "evaluation.npz"
 
 # How far a probability may move on another machine. fp32: sums in another order. fp16: three decimal digits.
 # int8: one step of the quantized logits (up to 0.2) times the steepest slope of the softmax (1/4).
@@ -65,6 +67,7 @@ class BundleDescription:
         tolerance: by precision, how far a probability may lie from the golden one on another machine.
         metrics: numbers about the model as a whole.
         provenance: free JSON: recipe, seeds, versions, checksums of the data.
+        evaluation: labelled test images by which a board measures its accuracy, or none.
     """
 
     name: str
@@ -75,6 +78,7 @@ class BundleDescription:
     metrics: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
     tolerance: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_TOLERANCE))
+    evaluation: EvaluationSet | None = None
 
 
 def write_bundle(folder: Path, description: BundleDescription, *, threads: int = 1) -> VerifyReport:
@@ -97,6 +101,7 @@ def write_bundle(folder: Path, description: BundleDescription, *, threads: int =
     with _replacing(folder) as new:
         artefacts = tuple(_copy_artefact(source, new) for source in description.artefacts)
         _write_golden(new, description, artefacts, threads)
+        _write_evaluation(new, description)
         write_manifest(new, _manifest(new, description, artefacts))
         return verify_bundle(new, threads=threads)
 
@@ -111,6 +116,7 @@ def _manifest(folder: Path, description: BundleDescription, artefacts: tuple[Art
         golden=Golden(file_entry(folder, GOLDEN_NAME), description.tolerance),
         metrics=description.metrics,
         provenance=description.provenance,
+        evaluation=file_entry(folder, EVALUATION_NAME) if description.evaluation else None,
     )
 
 
@@ -146,6 +152,13 @@ def _write_golden(folder: Path, description: BundleDescription, artefacts: tuple
         arrays[golden_key(artefact.target, artefact.precision)] = probabilities
     with write_atomically(folder / GOLDEN_NAME) as temporary:
         np.savez_compressed(temporary, **arrays)
+
+
+def _write_evaluation(folder: Path, description: BundleDescription) -> None:
+    if description.evaluation:
+        arrays: dict[str, Any] = {IMAGES: description.evaluation.images, LABELS: description.evaluation.labels}
+        with write_atomically(folder / EVALUATION_NAME) as temporary:
+            np.savez_compressed(temporary, **arrays)
 
 
 def _check_golden_images(description: BundleDescription) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hkd_edge.evaluate.artefacts import Artefact, answer, top1_percent
+from hkd_edge.evaluate.artefacts import Artefact, answer
 from hkd_edge_export.ladder import Score
+from hkd_edge_runtime.evaluation import top1_percent
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hkd_edge_runtime.backends import Backend, Outputs, backend_class
 from hkd_edge_runtime.backends.onnxruntime import OnnxRuntimeBackend
 from hkd_edge_runtime.backends.openvino import OpenVinoBackend
-from hkd_edge_runtime.hierarchy import Hierarchy
+from hkd_edge_runtime.evaluation import top1_percent
 
 TENSORRT = "tensorrt"
 _BATCH_SIZE = 100
@@ -157,28 +157,6 @@ def measure_latency(
     ]
 
 
-def top1_percent(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Percent of rows of `scores` (N, C) whose largest entry is at `labels` (N,)."""
-    return 100.0 * float(np.mean(scores.argmax(axis=1) == labels))
-
-
 def agreement_percent(scores: NDArray[np.float32], others: NDArray[np.float32]) -> float:
     """Percent of rows of two (N, C) whose largest entries are at the same place."""
     return top1_percent(scores, others.argmax(axis=1))
-
-
-def concept_accuracy_percent(
-    concept_probabilities: NDArray[np.float32], labels: NDArray[np.int64], hierarchy: Hierarchy
-) -> dict[str, float]:
-    """Per axis by name: percent of images whose right concept has the largest mass.
-
-    `concept_probabilities` (N, K) are all axes side by side. Only images on whose class the axis speaks are counted;
-    an axis without any such image is left out.
-    """
-    result = {}
-    for axis, columns in zip(hierarchy.axes, hierarchy.slices(), strict=True):
-        concepts = np.asarray(axis.class_to_concept)[labels]
-        spoken = concepts >= 0
-        if spoken.any():
-            result[axis.name] = top1_percent(concept_probabilities[spoken, columns], concepts[spoken])
-    return result

@@ -77,3 +77,9 @@ class Bundle(Section):
     golden_images: int = key(
         16, "Images whose expected answers are kept for `verify` on the board.", typical="8 to 64", ge=1
     )
+    evaluation_images: int = key(
+        200,
+        "Labelled test images, as many of each class, by which `bench` measures accuracy on the board; 0 = none.",
+        typical="100 to 1000",
+        ge=0,
+    )

@@ -17,6 +17,7 @@ from hkd_edge.stages.export import RECORD_FILE, artefacts
 from hkd_edge.stages.validate import RESULT_FILE
 from hkd_edge_export.bundle import ArtefactSource, BundleDescription, write_bundle
 from hkd_edge_runtime import __version__
+from hkd_edge_runtime.evaluation import EvaluationSet
 from hkd_edge_runtime.manifest import InputSpec
 
 FOLDER = "bundle"
@@ -59,12 +60,19 @@ def _run(context: Context, key: str) -> list[Path]:
         golden_images=train.images[golden],
         metrics={"student_top1": result["student"]["top1"], "test_images": result["student"]["images"]},
         provenance=_provenance(context, result),
+        evaluation=_evaluation(context),
     )
     folder = context.run / FOLDER
     write_bundle(folder, description, threads=context.recipe.validation.threads)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     context.reporter.note("bundle", f"{len(sources)} artefacts verified on {len(golden)} images, {size / 1e3:.0f} kB")
     return [file for file in folder.rglob("*") if file.is_file()]
+
+
+def _evaluation(context: Context) -> EvaluationSet | None:
+    test = context.dataset.test
+    drawn = test.take(class_balanced(test.labels, context.recipe.bundle.evaluation_images, context.recipe.seed))
+    return EvaluationSet(drawn.images, drawn.labels) if len(drawn) else None
 
 
 def _source(artefact: Artefact, row: Mapping[str, Any]) -> ArtefactSource:

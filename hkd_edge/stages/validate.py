@@ -19,11 +19,9 @@ from hkd_edge.evaluate.artefacts import (
     Latency,
     agreement_percent,
     answer,
-    concept_accuracy_percent,
     measure_latency,
     runs_here,
     runtime_title,
-    top1_percent,
 )
 from hkd_edge.evaluate.metrics import predict_logits
 from hkd_edge.evaluate.verdict import Measured, Verdict, judge
@@ -33,6 +31,7 @@ from hkd_edge.run.stage import Stage
 from hkd_edge.stages.distill import load_student
 from hkd_edge.stages.export import artefacts
 from hkd_edge_runtime.backends import Outputs, backend_class
+from hkd_edge_runtime.evaluation import concept_accuracy_percent, top1_percent
 from hkd_edge_runtime.files import write_atomically, write_json_atomically
 
 RESULT_FILE = "validation.json"

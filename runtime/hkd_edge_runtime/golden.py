@@ -7,15 +7,14 @@ float32 (G, classes).
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hkd_edge_runtime.arrays import read_arrays, take_array
 from hkd_edge_runtime.backends.base import Backend
 from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.manifest import Artefact, Manifest
@@ -60,10 +59,10 @@ def read_golden(folder: str | os.PathLike[str], manifest: Manifest) -> GoldenSet
         BundleError: if the file is no such .npz, or an array is missing or of another dtype or shape.
     """
     path = Path(folder) / manifest.golden.file.path
-    content = _read_arrays(path)
-    images = _array(path, content, IMAGES, "uint8", manifest.input.shape)
+    content = read_arrays(path, "golden images")
+    images = take_array(path, content, IMAGES, "uint8", manifest.input.shape)
     probabilities = {
-        each.title: _array(
+        each.title: take_array(
             path,
             content,
             golden_key(each.target, each.precision),
@@ -93,34 +92,3 @@ def check_golden(backend: Backend, artefact: Artefact, manifest: Manifest, golde
             f"of {max_difference:g} on {backend.name} {backend.version()}. Take another artefact here."
         )
     return GoldenResult(artefact.target, artefact.precision, len(expected), max_difference, tolerance)
-
-
-def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    # numpy would take a bare .npy or a pickle for what it is; only an archive is wanted here.
-    if not zipfile.is_zipfile(path):
-        raise BundleError(f"{path}: expected golden images as .npz, got another file. Export the bundle again.")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{path}: expected arrays of numbers: {error}. Export the bundle again.") from error
-
-
-def _array(
-    path: Path,
-    content: Mapping[str, npt.NDArray[Any]],
-    name: str,
-    dtype: str,
-    shape: tuple[int, ...],
-    count: int | None = None,
-) -> npt.NDArray[Any]:
-    if name not in content:
-        raise BundleError(f"{path}: expected the array {name!r}, got {sorted(content)}. Export the bundle again.")
-    array = content[name]
-    length_fits = len(array.shape) > 0 and len(array) >= 1 and count in (None, len(array))
-    if array.dtype.name != dtype or array.shape[1:] != shape or not length_fits:
-        raise BundleError(
-            f"{path}: {name}: expected {dtype} ({count or 'G'}, {', '.join(map(str, shape))}) with G >= 1, "
-            f"got {array.dtype} {array.shape}. Export the bundle again."
-        )
-    return array

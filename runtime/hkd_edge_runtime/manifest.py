@@ -120,7 +120,11 @@ class Golden:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that a bundle says about itself."""
+    """All that a bundle says about itself.
+
+    Attributes:
+        evaluation: labelled test images, see `evaluation.py`; a bundle may have none.
+    """
 
     name: str
     created_by: str
@@ -130,6 +134,7 @@ class Manifest:
     golden: Golden
     metrics: Mapping[str, float]
     provenance: Mapping[str, object]
+    evaluation: FileEntry | None = None
 
     def __post_init__(self) -> None:
         if not self.artefacts:
@@ -148,7 +153,8 @@ class Manifest:
 
     def files(self) -> tuple[FileEntry, ...]:
         """Every file that the manifest answers for."""
-        return (*(entry for artefact in self.artefacts for entry in artefact.files), self.golden.file)
+        of_artefacts = tuple(entry for artefact in self.artefacts for entry in artefact.files)
+        return (*of_artefacts, self.golden.file, *([self.evaluation] if self.evaluation else []))
 
 
 def manifest_to_dict(manifest: Manifest) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 Understood: str, int, float (finite), bool, object (any JSON), Literal of texts, tuple[X, ...],
 Mapping[str, X], dataclasses of these, and classes with `to_dict` and `from_dict`. A dataclass adds its own
-rules as ValueErrors of its `__post_init__`.
+rules as ValueErrors of its `__post_init__`. A field `X | None = None` may be left out; null is never written.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sys
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,8 @@ def decode(kind: Any, value: object, path: str, problems: list[str]) -> Any:
         return value
     if kind in _NAMES:
         return _decode_scalar(kind, value, path, problems)
+    if origin is types.UnionType:
+        return decode(typing.get_args(kind)[0], value, path, problems)
     if origin is typing.Literal:
         return _decode_choice(typing.get_args(kind), value, path, problems)
     if origin is tuple:
@@ -42,7 +45,8 @@ def encode(value: object) -> Any:
     if dataclasses.is_dataclass(value) and hasattr(value, "to_dict"):
         return value.to_dict()
     if dataclasses.is_dataclass(value):
-        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {name: encode(item) for name, item in fields.items() if item is not None}
     if isinstance(value, Mapping):
         return {key: encode(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -104,8 +108,8 @@ def _build(build: Any, path: str, problems: list[str]) -> Any:
 
 
 def _check_keys(value: dict[str, object], hints: dict[str, Any], path: str, problems: list[str]) -> None:
-    for name in hints:
-        if name not in value:
+    for name, hint in hints.items():
+        if name not in value and type(None) not in typing.get_args(hint):
             problems.append(f"{_join(path, name)}: missing.")
     for name in value:
         if name not in hints:

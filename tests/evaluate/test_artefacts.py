@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from hkd_edge.data import digits
-from hkd_edge.evaluate.artefacts import Artefact, agreement_percent, answer, measure_latency, top1_percent
+from hkd_edge.evaluate.artefacts import Artefact, agreement_percent, answer, measure_latency
 from hkd_edge.evaluate.verdict import Measured, judge
 from hkd_edge.recipe.delivery import Validate
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.lint import lint_onnx
 from hkd_edge_export.to_openvino import to_openvino
+from hkd_edge_runtime.evaluation import top1_percent
 from tests.export.broken_export import write_broken_export
 
 

@@ -14,6 +14,7 @@ from hkd_edge_export.bundle import ArtefactSource, BundleDescription, write_bund
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.to_openvino import to_openvino
 from hkd_edge_runtime import BundleError, MissingBackendError, load
+from hkd_edge_runtime.evaluation import EvaluationSet, read_evaluation
 from hkd_edge_runtime.files import sha256_file
 from hkd_edge_runtime.golden import read_golden
 from hkd_edge_runtime.hierarchy import Axis, Hierarchy
@@ -133,6 +134,20 @@ def test_the_same_description_gives_the_same_bytes(tmp_path: Path, description: 
         write_bundle(tmp_path / name, description)
     for name in ("manifest.json", "golden.npz"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_an_evaluation_subset_comes_along_checked(
+    tmp_path: Path, description: BundleDescription, digits: np.ndarray
+) -> None:
+    subset = EvaluationSet(digits, load_digits().target[:20])
+    report = write_bundle(tmp_path / "bundle", replace(description, evaluation=subset))
+    manifest = read_manifest(tmp_path / "bundle")
+    stored = read_evaluation(tmp_path / "bundle", manifest)
+    assert stored is not None
+    assert np.array_equal(stored.images, subset.images)
+    assert np.array_equal(stored.labels, subset.labels)
+    assert manifest.evaluation in manifest.files()
+    assert report.files == 5
 
 
 def test_an_older_bundle_is_replaced_whole(tmp_path: Path, description: BundleDescription) -> None:

@@ -13,13 +13,14 @@ import pytest
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
-from hkd_edge.evaluate.artefacts import agreement_percent, answer, top1_percent
+from hkd_edge.evaluate.artefacts import agreement_percent, answer
 from hkd_edge.models.build import build
 from hkd_edge.models.network import Network, count_parameters
 from hkd_edge_export.accuracy_control import float_layers
 from hkd_edge_export.lint import lint_onnx
 from hkd_edge_export.lint_int8 import UNSIGNED_INT8_RULES
 from hkd_edge_export.quantize import quantize_int8
+from hkd_edge_runtime.evaluation import top1_percent
 from hkd_edge_runtime.telemetry import block_telemetry
 
 MIN_TOP1_PERCENT = 90.0

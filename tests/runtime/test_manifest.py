@@ -74,6 +74,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         Golden(draw(ENTRIES), tolerance),
         draw(metrics),
         draw(st.dictionaries(WORDS, JSON, max_size=3)),
+        draw(st.none() | ENTRIES),
     )
 
 
@@ -96,6 +97,12 @@ def test_the_file_holds_the_keys_of_the_format() -> None:
     assert data["labels"] == ["cat", "car"]
     assert data["hierarchy"] == {"classes": ["cat", "car"], "axes": {"kind": {"animal": ["cat"]}}}
     assert data["input"]["layout"] == "NHWC"
+
+
+def test_what_a_bundle_may_lack_is_left_out_and_never_null() -> None:
+    assert "evaluation" not in manifest_to_dict(MANIFEST)
+    with pytest.raises(BundleError, match="evaluation: expected a mapping, got None"):
+        manifest_from_dict(_changed("evaluation", None))
 
 
 def test_a_target_of_a_later_version_is_read() -> None:

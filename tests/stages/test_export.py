@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hkd_edge.evaluate.artefacts import Artefact, answer, top1_percent
+from hkd_edge.evaluate.artefacts import Artefact, answer
 from hkd_edge.recipe import load_recipe
 from hkd_edge.report.progress import Reporter
 from hkd_edge.run.context import Context
 from hkd_edge.stages import export
 from hkd_edge_export.quantize import quantize_int8
+from hkd_edge_runtime.evaluation import top1_percent
 
 
 @pytest.fixture
