@@ -22,13 +22,14 @@ ROOMS = {
     "report": {"train"},
     "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
     "run": {"errors", "recipe", "data", "train", "report"},
+    "board": {"errors", "run"},
     "stages": {
         *("errors", "recipe", "concepts", "data", "models", "train"),
         *("evaluate", "distill", "delivery", "report", "run"),
     },
     "pipeline": {"errors", "recipe", "report", "run", "stages"},
     "doctor": {"errors", "data", "train"},
-    "cli": {"recipe", "run", "report", "delivery", "pipeline", "doctor"},
+    "cli": {"recipe", "run", "report", "delivery", "pipeline", "doctor", "board"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino"}
 
