@@ -78,7 +78,7 @@ class Connection(AbstractContextManager["Connection"]):
         """Ends the connection; a second call does nothing."""
         if self._master is not None:
             self._master.terminate()
-            self._master.wait()
+            self._master.communicate()
             self._master = None
         self._stack.close()
 
@@ -100,7 +100,8 @@ class Connection(AbstractContextManager["Connection"]):
             on_line: is told the lines of its standard error while it runs.
 
         Raises:
-            BoardError: if it fails or takes longer than `timeout_s`, with its last lines.
+            BoardError: if it fails, with its last lines; or if it takes longer than `timeout_s`, which also ends the
+                connection.
         """
         remote = " ".join(shlex.quote(word) for word in ("sh", "-c", script, "sh", *arguments))
         command = [*self._command(), "-o", "ControlMaster=no", "--", self.host, remote]
@@ -111,13 +112,24 @@ class Connection(AbstractContextManager["Connection"]):
             stderr=subprocess.PIPE,
         )
         expired = threading.Event()
-        output, told = _talk(process, send, on_line, timeout_s, expired)
+
+        def stop() -> None:
+            expired.set()
+            self._hang_up(process)
+
+        output, told = _talk(process, send, on_line, timeout_s, stop)
         if expired.is_set():
             raise BoardError(f"{self.host}: {step}: expected it to end within {timeout_s:g} s.{_told(told)}")
         if process.returncode != 0:
             what = "a lost connection" if process.returncode == 255 else f"exit code {process.returncode}"
             raise BoardError(f"{self.host}: {step}: expected it to work, got {what}.{_told(told)}")
         return output.decode("utf-8", "replace").partition(f"{MARK}\n")[2]
+
+    def _hang_up(self, process: subprocess.Popen[bytes]) -> None:
+        """Stops a command and the connection, which would hold the command's pipes open until that ends by itself."""
+        process.kill()
+        if self._master is not None:
+            self._master.terminate()
 
     def _command(self) -> list[str]:
         return [self._ssh, "-T", *self._options, *self._shared]
@@ -188,15 +200,11 @@ def _talk(
     send: Iterable[bytes] | None,
     on_line: Progress,
     timeout_s: float,
-    expired: threading.Event,
+    stop: Callable[[], None],
 ) -> tuple[bytes, list[str]]:
     """Sends and receives until the process ends; its standard output, and the last lines of its standard error."""
     parts: list[bytes] = []
     last: deque[str] = deque(maxlen=_TOLD_LINES)
-
-    def expire() -> None:
-        expired.set()
-        process.kill()
 
     def read_errors(stream: IO[bytes]) -> None:
         for line in stream:
@@ -213,7 +221,7 @@ def _talk(
         threading.Thread(target=read_errors, args=(process.stderr,), daemon=True),
         threading.Thread(target=read_output, args=(process.stdout,), daemon=True),
     ]
-    alarm = threading.Timer(timeout_s, expire)
+    alarm = threading.Timer(timeout_s, stop)
     with process.stdout, process.stderr:
         alarm.start()
         try:
@@ -227,7 +235,7 @@ def _talk(
         finally:
             alarm.cancel()
             if process.poll() is None:  # Ctrl-C
-                process.kill()
+                stop()
                 process.wait()
     return b"".join(parts), list(last)
 

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,14 +87,16 @@ def start(folder: Path, sshd: str, environment: dict[str, str]) -> tuple[subproc
         "PasswordAuthentication": "no",
         "KbdInteractiveAuthentication": "no",
         "PermitRootLogin": "prohibit-password",
-        "SetEnv": f'"HOME={home}"',
+        "SetEnv": f'"HOME={home}" "PATH={_programs(folder)}:/usr/bin:/bin"',
     }
     (folder / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
     command = [sshd, "-D", "-e", "-f", str(folder / "config")]
     if os.getuid() == 0:
         command = ["unshare", "--mount", "sh", "-c", _AS_ROOT, "sh", str(_accounts(folder)), *command]
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(command, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
     options = (
         "StrictHostKeyChecking=accept-new",
         f"UserKnownHostsFile={folder / 'known_hosts'}",
@@ -101,6 +104,14 @@ def start(folder: Path, sshd: str, environment: dict[str, str]) -> tuple[subproc
         "IdentitiesOnly=yes",
     )
     return process, Server(Destination(f"{account.pw_name}@127.0.0.1", port, options), home, folder)
+
+
+def _programs(folder: Path) -> Path:
+    """A folder with the Python from which the environment of these tests was made, as `python3`."""
+    programs = folder / "programs"
+    programs.mkdir()
+    (programs / "python3").symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+    return programs
 
 
 def _accounts(folder: Path) -> Path:
