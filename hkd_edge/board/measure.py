@@ -17,8 +17,10 @@ from hkd_edge.board.transfer import regular_files
 from hkd_edge.board.wheel import build_wheel, extras
 from hkd_edge.errors import BoardError
 from hkd_edge.run.directory import is_run
+from hkd_edge_runtime.backends import canonical_name
 from hkd_edge_runtime.bench import FORMAT, FORMAT_VERSION, Settings
 from hkd_edge_runtime.files import write_json_atomically
+from hkd_edge_runtime.labelled import find_labelled
 from hkd_edge_runtime.manifest import read_manifest, verify_files
 from hkd_edge_runtime.selection import AUTO
 
@@ -64,19 +66,26 @@ def bench_on_board(bundle: Path, settings: Settings, board: Board, progress: Pro
     Raises:
         BoardError: if the board cannot be reached or does not suit, or a step on it failed.
         BundleError: if the bundle is damaged already here.
+        InputError: if the folder of labelled images is not as it should be.
     """
     manifest = read_manifest(bundle)
     verify_files(bundle, manifest)
-    targets = [artefact.target for artefact in manifest.artefacts if settings.target in (AUTO, artefact.target)]
+    wanted = canonical_name(settings.target)
+    targets = [artefact.target for artefact in manifest.artefacts if wanted in (AUTO, artefact.target)]
+    photos = None if settings.images is None else find_labelled(settings.images, manifest.labels).paths
     with Connection(board.destination) as connection:
         workshop, python = _arrive(connection, board, progress)
         interpreter = _equip(workshop, python, board, _wanted_extras(targets, settings, python))
         there = workshop.bring("bundles", bundle, regular_files(bundle))
         images = None
-        if settings.images is not None:
-            images = workshop.bring("images", settings.images, regular_files(settings.images))
+        if settings.images is not None and photos is not None:
+            images = workshop.bring("images", settings.images, photos)
         progress("measuring")
-        return _measure(connection, workshop, interpreter, [there, *arguments_of(settings, images)], board, progress)
+        words = [there, *arguments_of(settings, images)]
+        result = _measure(connection, workshop, interpreter, words, board, progress)
+    if settings.images is not None:
+        result["settings"]["images"] = str(settings.images)  # not the copy's path
+    return result
 
 
 def clean_board(board: Board, progress: Progress) -> None:

@@ -149,7 +149,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         process.wait()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def connection(server: Server) -> Iterator[Connection]:
     with Connection(server.destination) as opened:
-        yield opened
+        yield opened  # shared by the tests of a module; one that stops it must open its own

@@ -59,9 +59,10 @@ def test_a_failing_step_is_told_with_its_exit_code_and_last_lines(connection: Co
     assert failed.value.exit_code == 13
 
 
-def test_a_step_that_takes_too_long_is_stopped(connection: Connection) -> None:
+def test_a_step_that_takes_too_long_is_stopped(server: Server) -> None:
     started = time.monotonic()
-    with pytest.raises(BoardError, match=r"wait: expected it to end within 0\.5 s\. It said: so far"):
+    expected = r"wait: expected it to end within 0\.5 s\. It said: so far"
+    with Connection(server.destination) as connection, pytest.raises(BoardError, match=expected):
         connection.run("wait", "echo so far >&2; sleep 60", timeout_s=0.5)
     assert time.monotonic() - started < 5
 
