@@ -57,15 +57,17 @@ tar -x -f - -C "$1.part"
 rm -rf -- "$1"
 mv -- "$1.part" "$1"
 """
-# System packages stay visible, because JetPack's TensorRT is one of them.
+# System packages stay visible, because JetPack's TensorRT is one of them. Moved when it is whole: what a move breaks,
+# the first lines of its scripts, is not used.
 _MAKE_ENVIRONMENT = """
 set -eu
 rm -rf -- "$1"
 mkdir -p -- "$1"
-if ! "$2" -m venv --system-site-packages "$1/env" >&2; then
+if ! "$2" -m venv --system-site-packages "$1/part" >&2; then
   echo "expected a Python that can make virtual environments; on Debian: sudo apt install python3-venv" >&2
   exit 1
 fi
+mv -- "$1/part" "$1/env"
 """
 # $1 environment, $2 folder of the wheel, $3 cache, $4 timeout in s, $5... pip's arguments.
 _INSTALL = """
@@ -131,7 +133,7 @@ class Workshop:
         """
         identity = "\n".join([python, wheel, wheelhouse or ""])
         environment = f"{self.root}/environments/{hashlib.sha256(identity.encode()).hexdigest()[:_DIGEST_LETTERS]}"
-        if not self._has(f"{environment}/env/bin"):
+        if not self._has(f"{environment}/env"):
             self._progress(f"environment: making it with {python}")
             self._connection.run("make an environment", _MAKE_ENVIRONMENT, [environment, python], timeout_s=_INSTALL_S)
         problems = []

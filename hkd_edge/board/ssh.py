@@ -163,7 +163,7 @@ class Connection(AbstractContextManager["Connection"]):
 def _options(destination: Destination) -> list[str]:
     """ssh's own; the first value of a key wins, so the user's come first."""
     ours = [
-        f"BatchMode={'no' if sys.stdin.isatty() else 'yes'}",
+        *([] if sys.stdin.isatty() else ["BatchMode=yes"]),  # never hangs where nobody can type a password
         f"ConnectTimeout={_CONNECT_S}",
         "ServerAliveInterval=15",
         "ServerAliveCountMax=4",

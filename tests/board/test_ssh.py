@@ -3,9 +3,11 @@ from __future__ import annotations
 import stat
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from hkd_edge.board import ssh
 from hkd_edge.board.ssh import MARK, Connection, Destination
 from hkd_edge.errors import BoardError
 from tests.board.conftest import Server
@@ -26,6 +28,16 @@ def test_a_host_that_ssh_or_a_shell_could_take_for_more_is_refused(host: str) ->
 @pytest.mark.parametrize("host", ["pi@raspberrypi", "board", "pi@192.168.0.7", "user@fe80::1%eth0", "a-b_c.local"])
 def test_usual_hosts_are_taken(host: str) -> None:
     assert Destination(host).host == host
+
+
+@pytest.mark.parametrize("attended", [True, False])
+def test_passwords_are_asked_for_at_a_terminal_only_and_the_users_options_come_first(
+    monkeypatch: pytest.MonkeyPatch, attended: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: attended))
+    options = ssh._options(Destination("board", 2222, ("ConnectTimeout=1",)))
+    assert options[:4] == ["-p", "2222", "-o", "ConnectTimeout=1"]
+    assert ("BatchMode=yes" in options) is not attended
 
 
 def test_arguments_arrive_as_they_are_and_run_nothing(connection: Connection, server: Server) -> None:
