@@ -193,6 +193,41 @@ def predict(bundle: Path, images: tuple[Path, ...], target: str, precision: str,
     sys.exit(runtime_main([*arguments, "--top", str(top), *(["--json"] if as_json else [])]))
 
 
+@cli.command()
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.option("--host", metavar="USER@BOARD", help="Measure there, over ssh, instead of here.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the board's ssh server.")
+@click.option("--ssh-option", "ssh_options", multiple=True, metavar="KEY=VALUE", help="As ssh's -o; repeatable.")
+@click.option("--python", metavar="PATH", help="Python on the board that has the runtimes; nothing is installed then.")
+@click.option("--wheelhouse", type=click.Path(path_type=Path), help="Wheels to install, for a board without network.")
+@click.option("--directory", help="Our folder on the board. [default: ~/.cache/hkd-edge/bench]")
+@click.option("--clean", is_flag=True, help="Remove our folder on the board, at the end or without BUNDLE at once.")
+@click.option("--timeout", type=click.FloatRange(1), default=3600, help="Seconds for the board. [default: 3600]")
+@click.option("--target", default="auto", help="onnxruntime, openvino, ... [default: all that work there]")
+@click.option("--precision", default="auto", help="fp32, int8, ... [default: all]")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--batch", "batches", type=click.IntRange(1), multiple=True, help="Repeatable. [default: 8 and 32]")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Per artefact and batch. [default: 2]")
+@click.option("--repeats", type=click.IntRange(1), help="How often, instead of --seconds.")
+@click.option("--starts", type=click.IntRange(1), default=3, show_default=True, help="Cold starts.")
+@click.option("--images", type=click.Path(path_type=Path), help="Labelled images, a subfolder for each class.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File for the JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON.")
+def bench(bundle: Path | None, **options: Any) -> None:
+    """Measure BUNDLE here or on a board: latency, throughput, cold start, memory, temperature, throttling, accuracy.
+
+    On a board all is kept in one folder for the next time. In a run directory the figures of a board are also written
+    to RUN/boards.
+
+    \b
+    hkd-edge bench runs/digits/bundle
+    hkd-edge bench runs/digits/bundle --host pi@raspberrypi
+    """
+    from hkd_edge.board.command import run_bench
+
+    run_bench(bundle, **options)
+
+
 @cli.group(cls=_Commands)
 def recipes() -> None:
     """The recipes that come with hkd-edge, and the keys that a recipe may have."""

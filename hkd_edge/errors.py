@@ -14,7 +14,8 @@
     ├── RunDirectoryError       6  hkd_edge         a run directory is unusable, or holds another recipe's run
     ├── TrainingError           7  hkd_edge         a training cannot go on
     ├── GateError               9  hkd_edge         no artefact passed validation, so nothing is shipped
-    └── MissingDependencyError 11  hkd_edge         a package that is not installed; names its pip command
+    ├── MissingDependencyError 11  hkd_edge         a package that is not installed; names its pip command
+    └── BoardError             13  hkd_edge         a board cannot be reached, or a step on it failed
 
 A wrong command line ends with 2 (Click's usage errors), an interrupt with 130. A traceback is our bug.
 A message says what was expected, what arrived and what to do, in that order.
@@ -25,6 +26,7 @@ from __future__ import annotations
 from hkd_edge_runtime.errors import HkdEdgeError
 
 __all__ = [
+    "BoardError",
     "DataError",
     "GateError",
     "HierarchyError",
@@ -76,3 +78,9 @@ class MissingDependencyError(HkdEdgeError):
     """An optional dependency is not installed; the message names its pip command."""
 
     exit_code = 11
+
+
+class BoardError(HkdEdgeError):
+    """A board cannot be reached, does not suit, or a step on it failed; with what it said last."""
+
+    exit_code = 13

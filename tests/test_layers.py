@@ -22,6 +22,7 @@ ROOMS = {
     "report": {"train"},
     "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
     "run": {"errors", "recipe", "data", "train", "report"},
+    "board": {"errors", "run"},
     "stages": {
         *("errors", "recipe", "concepts", "data", "models", "train"),
         *("evaluate", "distill", "delivery", "report", "run"),
@@ -29,7 +30,7 @@ ROOMS = {
     "pipeline": {"errors", "recipe", "report", "run", "stages"},
     "doctor": {"errors", "data", "train"},
     "bundle_commands": set(),
-    "cli": {"bundle_commands", "recipe", "run", "report", "delivery", "pipeline", "doctor"},
+    "cli": {"board", "bundle_commands", "recipe", "run", "report", "delivery", "pipeline", "doctor"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}
 

@@ -3,6 +3,7 @@
 RUN/recipe.yaml       the resolved recipe, and RUN/hierarchy.yaml the hierarchy that it names
 RUN/stages/NAME.json  what a finished stage was made from and what it wrote
 RUN/data, concepts, teacher, student, artefacts, validation.json, summary.md, bundle   results
+RUN/boards/HOST.json  what `hkd-edge bench --host HOST` measured of the bundle
 RUN/checkpoints, cache                                                  what may be deleted to save space
 """
 
@@ -35,6 +36,7 @@ _OWNED = (
     "validation.json",
     "summary.md",
     "bundle",
+    "boards",
     "checkpoints",
     "cache",
 )

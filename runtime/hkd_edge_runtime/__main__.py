@@ -1,13 +1,16 @@
-"""`python -m hkd_edge_runtime info|verify|predict BUNDLE ...`"""
+"""`python -m hkd_edge_runtime info|verify|predict|bench BUNDLE ...`"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from hkd_edge_runtime import __version__
 from hkd_edge_runtime.decode import Answer
@@ -68,13 +71,38 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--precision", default=AUTO, help="fp32, int8, ... or auto (default)")
     predict.add_argument("--top", type=_positive, default=1, metavar="K", help="show the K best classes")
     predict.set_defaults(command=_predict)
+    _add_bench(commands, [common, running])
     return parser
+
+
+def _add_bench(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
+    bench = commands.add_parser("bench", parents=parents, help="speed, memory and accuracy on this machine")
+    bench.add_argument("--target", default=AUTO, help="onnxruntime, openvino or auto: all that work here (default)")
+    bench.add_argument("--precision", default=AUTO, help="fp32, int8, ... or auto: all (default)")
+    bench.add_argument(
+        "--batch", type=_positive, nargs="*", default=[8, 32], metavar="N", help="images at a time (default 8 32)"
+    )
+    pace = bench.add_mutually_exclusive_group()
+    pace.add_argument("--seconds", type=_seconds, default=2.0, help="to time each artefact and batch for (default 2)")
+    pace.add_argument("--repeats", type=_positive, help="how often instead to time each artefact and batch")
+    bench.add_argument("--starts", type=_positive, default=3, help="fresh processes for the cold start (default 3)")
+    bench.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="labelled images, a subfolder for each class, for the accuracy"
+    )
+    bench.set_defaults(command=_bench)
 
 
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a number >= 1, got {number}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text}")
     return number
 
 
@@ -166,6 +194,32 @@ def _answer_line(answer: Answer, top: int) -> str:
     classes = ", ".join(f"{label} {score:.3f}" for label, score in answer.top(top))
     concepts = [f"{axis}: {each.concept or 'none'} {each.score:.3f}" for axis, each in answer.concepts.items()]
     return f"{classes} ({'; '.join(concepts)})" if concepts else classes
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from hkd_edge_runtime.bench import Settings, bench
+    from hkd_edge_runtime.bench_text import bench_lines
+    from hkd_edge_runtime.turns import Pace
+
+    settings = Settings(
+        target=options.target,
+        precision=options.precision,
+        threads=options.threads,
+        batches=tuple(options.batch),
+        pace=Pace(options.seconds, options.repeats),
+        starts=options.starts,
+        images=options.images,
+    )
+    report = bench(options.bundle, settings, _tell).to_dict()
+    if options.json:
+        _print_json(report)
+        return
+    for line in bench_lines(report):
+        print(line)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _print_json(value: object) -> None:

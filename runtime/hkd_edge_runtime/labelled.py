@@ -1,0 +1,73 @@
+"""A folder of labelled images: one subfolder for each class, with its images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hkd_edge_runtime.errors import InputError, did_you_mean
+from hkd_edge_runtime.manifest import InputSpec
+from hkd_edge_runtime.preprocess import Pixels, read_image
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LabelledFolder:
+    """The image files found, class by class, and their classes as indices."""
+
+    paths: tuple[Path, ...]
+    classes: tuple[int, ...]
+
+    def batches(self, spec: InputSpec, size: int) -> Iterator[tuple[Pixels, Labels]]:
+        """Images (N, H, W, C) fitted to the model as `preprocess` says, and labels (N,), N <= `size` at a time.
+
+        Raises:
+            InputError: for a file that is no image.
+            MissingBackendError: if Pillow is not installed.
+        """
+        for start in range(0, len(self.paths), size):
+            paths = self.paths[start : start + size]
+            images = np.stack([read_image(path, spec) for path in paths])
+            yield images, np.asarray(self.classes[start : start + size], np.int64)
+
+
+def find_labelled(folder: str | os.PathLike[str], labels: tuple[str, ...]) -> LabelledFolder:
+    """The images in the subfolders of `folder`, which are named as `labels` are, with `/` written as `_`.
+
+    Hidden files and folders are passed over; classes may be missing.
+
+    Raises:
+        InputError: if there is no such folder, a subfolder is named as no class, or there are no images.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected a folder with a subfolder of images for each class, found none.")
+    index = {label.replace("/", "_"): number for number, label in enumerate(labels)}
+    found = [
+        (path, _class_of(subfolder, index))
+        for subfolder in _visible(folder)
+        if subfolder.is_dir()
+        for path in _visible(subfolder)
+        if path.is_file()
+    ]
+    if not found:
+        raise InputError(f"{folder}: expected subfolders named {', '.join(index)} with images, found no image.")
+    paths, classes = zip(*found, strict=True)
+    return LabelledFolder(paths, classes)
+
+
+def _class_of(subfolder: Path, index: dict[str, int]) -> int:
+    if subfolder.name not in index:
+        near = did_you_mean(subfolder.name, index)
+        raise InputError(f"{subfolder}: expected a subfolder named as a class ({', '.join(index)}).{near}")
+    return index[subfolder.name]
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
