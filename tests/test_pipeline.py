@@ -18,7 +18,10 @@ import pytest
 
 from hkd_edge_runtime import load
 from hkd_edge_runtime.evaluation import evaluate, read_evaluation
+from hkd_edge_runtime.files import sha256_file
+from hkd_edge_runtime.golden import read_golden
 from hkd_edge_runtime.manifest import read_manifest
+from hkd_edge_runtime.tensorrt.record import BatchProfile
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("data", "concepts", "teach", "distill", "export", "validate", "bundle")
@@ -89,8 +92,21 @@ def test_what_cannot_run_here_is_judged_by_its_numbers_but_neither_timed_nor_shi
         )
     summary = (digits_run / "summary.md").read_text()
     assert "tensorrt cannot run here; its answers are those of onnxruntime" in summary
-    targets = {artefact.target for artefact in read_manifest(digits_run / "bundle").artefacts}
-    assert targets == {"onnxruntime", "openvino"}
+
+
+def test_the_bundle_holds_tensorrts_files_for_the_board_to_build_from(digits_run: Path) -> None:
+    manifest = read_manifest(digits_run / "bundle")
+    built = [each for each in manifest.artefacts if each.target == "tensorrt"]
+    assert [each.precision for each in built] == ["fp32", "fp16", "int8"]
+    for each in manifest.artefacts:
+        assert each.profile == (BatchProfile(1, 1, 64) if each in built else None)
+    for each in built:
+        assert not each.shipped
+        assert each.files[0].sha256 == sha256_file(digits_run / "artefacts" / "tensorrt" / f"{each.precision}.onnx")
+    golden = read_golden(digits_run / "bundle", manifest).probabilities
+    assert abs(golden["tensorrt fp32"] - golden["onnxruntime fp32"]).max() < 1e-4
+    with load(digits_run / "bundle") as model:
+        assert model.artefact.target != "tensorrt"
 
 
 def test_the_manifest_says_how_int8_was_made_and_from_which_images(digits_run: Path) -> None:
