@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
@@ -19,6 +20,8 @@ Ort::Env make_env() {
   if (OrtGetApiBase()->GetApi(ORT_API_VERSION) == nullptr)
     throw std::runtime_error("expected ONNX Runtime 1." + std::to_string(ORT_API_VERSION) + " or newer, got " +
                              OrtGetApiBase()->GetVersionString() + ". Install the library that belongs to the headers.");
+  // Read when the environment is made, at which 1.32 for Linux would begin to report its use.
+  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
   Ort::Env env(ORT_LOGGING_LEVEL_ERROR, "hkd-edge");
   env.DisableTelemetryEvents();
   return env;

@@ -7,3 +7,8 @@ Importing this package loads none of torch, onnx, nncf or openvino; import the m
     from hkd_edge_export.quantize import quantize_int8
     from hkd_edge_export.to_openvino import to_openvino
 """
+
+from hkd_edge_runtime.telemetry import block_telemetry
+
+# Here, before any module of this package imports ONNX Runtime, which several do, some through other packages.
+block_telemetry()

@@ -23,7 +23,7 @@ _ENOUGH = 0.1  # points of top-1, 6 of 6,000 images: less than other images of t
 _PTQ, _CLIPPED_PTQ, _EQUALIZED_PTQ = "ptq", "ptq, clipped ranges", "ptq, equalized channels"
 _CONTROL, _FINE_TUNING = "accuracy control", "quantization-aware fine-tuning"
 RUNGS = (_PTQ, _CLIPPED_PTQ, _EQUALIZED_PTQ, _CONTROL, _FINE_TUNING)
-# What each target computes right and fast with; see `hkd_edge_export.quantize`. With the stem in float the logits err by
+# What each target computes right and fast with; see `hkd_edge_export.quantize`. With the stem in float logits err by
 # half as much; OpenVINO pays for that with a few percent of its speed, ONNX Runtime gains (docs/targets.md).
 _HALF_RANGE: tuple[Target, ...] = ("onnxruntime", "openvino")
 _FLOAT_STEM: tuple[Target, ...] = ("onnxruntime", "openvino")

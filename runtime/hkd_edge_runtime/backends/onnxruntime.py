@@ -22,6 +22,7 @@ from hkd_edge_runtime.backends.base import (
 )
 from hkd_edge_runtime.errors import BundleError, MissingBackendError
 from hkd_edge_runtime.packages import import_package, installed_version
+from hkd_edge_runtime.telemetry import block_telemetry
 
 # Dies with SIGILL on Cortex-A72 (Raspberry Pi 4), where no error could be shown any more.
 BROKEN_ON_AARCH64 = "1.21.0"
@@ -101,6 +102,7 @@ class OnnxRuntimeBackend(Backend):
                 f"expected another onnxruntime than {BROKEN_ON_AARCH64}, which crashes on some 64-bit ARM "
                 f'boards. Run: pip install "{self.requirement}"'
             )
+        block_telemetry()
         ort = import_package(self.package, self.requirement)
         ort.disable_telemetry_events()
         # Beside each session's log there is a global one, which warns about boards without a known GPU.
