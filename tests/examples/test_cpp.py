@@ -80,6 +80,8 @@ def headers() -> Path:
     """`usr` with the headers, where a compiler is that could use them."""
     if missing := [tool for tool in ("cmake", "c++") if shutil.which(tool) is None]:
         pytest.skip(f"C++ example: there is no {' and no '.join(missing)} on this machine")
+    if command("c++", "-x", "c++", "-include", "openssl/evp.h", "-E", "/dev/null").returncode != 0:
+        pytest.skip("C++ example: OpenSSL's headers (Debian's libssl-dev) are not on this machine")
     try:
         return fetch_headers() / "usr"
     except UnavailableError as error:
