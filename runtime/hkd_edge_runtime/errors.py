@@ -4,7 +4,8 @@
     ├── BundleError             10   the bundle is damaged, unknown, or does not hold what was asked for
     ├── MissingBackendError     11   a package that this machine lacks; the message names the pip command
     ├── InputError              12   the image or array given to predict
-    └── ClosedModelError         1   a model was used after close() (also a RuntimeError)
+    ├── ClosedModelError         1   a model was used after close() (also a RuntimeError)
+    └── BusyModelError           1   two threads used one model at once (also a RuntimeError)
 
 `hkd_edge_export` and `hkd_edge` add their own leaves. Every message says what was expected, what arrived and
 what to do, in that order, on one line.
@@ -12,7 +13,6 @@ what to do, in that order, on one line.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -44,11 +44,17 @@ class ClosedModelError(HkdEdgeError, RuntimeError):
     """The model was closed before it was used."""
 
 
+class BusyModelError(HkdEdgeError, RuntimeError):
+    """A thread used a model, or closed it, while another was inside it."""
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """The sentence that proposes the nearest of `choices`, with a leading space; empty when none is near.
 
     >>> did_you_mean("onnxruntme", ["onnxruntime", "openvino"])
     " Did you mean 'onnxruntime'?"
     """
+    import difflib  # 3 ms of the import, for a misspelt name
+
     nearest = difflib.get_close_matches(name, list(choices), n=1)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""

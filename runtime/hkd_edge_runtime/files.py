@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +12,8 @@ CHUNK_BYTES = 1 << 20
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes, 64 lower-case hex digits."""
+    import hashlib  # here and below: together a third of the package's import time
+
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -31,7 +29,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary file is removed and `path` stays as it was. The block must create the file.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.urandom(6).hex()}{path.suffix}")
     try:
         yield temporary
         # Without fsync a power cut after the rename can leave an empty file under the final name.
@@ -44,12 +42,16 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def copy_atomically(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Writes the bytes of `source` to `target`, whole or not at all."""
+    import shutil
+
     with write_atomically(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def write_json_atomically(path: str | os.PathLike[str], value: object) -> None:
     """Writes `value` as indented UTF-8 JSON; NaN and infinities, which JSON lacks, raise ValueError."""
+    import json
+
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with write_atomically(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))

@@ -7,18 +7,19 @@ float32 (G, classes).
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hkd_edge_runtime.backends.base import Backend
 from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.manifest import Artefact, Manifest
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 IMAGES = "images"
 
@@ -83,7 +84,9 @@ def check_golden(backend: Backend, artefact: Artefact, manifest: Manifest, golde
         BundleError: if one lies further from its stored value than the manifest tolerates, or is NaN.
     """
     expected = golden.probabilities[artefact.title]
-    actual = backend.run(golden.images).probabilities
+    # One image and many may take different ways through a runtime, so both are compared.
+    parts = [part for part in (golden.images[:1], golden.images[1:]) if len(part)]
+    actual = np.concatenate([backend.run(part).probabilities for part in parts])
     tolerance = manifest.golden.tolerance[artefact.precision]
     max_difference = float(np.abs(actual - expected).max())
     # Written so that NaN fails as well.
@@ -96,6 +99,8 @@ def check_golden(backend: Backend, artefact: Artefact, manifest: Manifest, golde
 
 
 def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    import zipfile
+
     # numpy would take a bare .npy or a pickle for what it is; only an archive is wanted here.
     if not zipfile.is_zipfile(path):
         raise BundleError(f"{path}: expected golden images as .npz, got another file. Export the bundle again.")

@@ -6,7 +6,6 @@ stranger needs a signature beside it.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -201,6 +200,8 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         _refuse(str(path), "expected a file, got a symlink. Copy the bundle with its files.")
     if not path.is_file():
         _refuse(str(folder), f"expected a bundle (a folder with {MANIFEST_NAME}), found none. Check the path.")
+    import json
+
     try:
         data = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError, OSError) as error:

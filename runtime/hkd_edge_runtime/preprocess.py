@@ -10,18 +10,20 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hkd_edge_runtime.backends.base import UINT8, check_image, pixel_advice
 from hkd_edge_runtime.errors import InputError
 from hkd_edge_runtime.manifest import InputSpec
 from hkd_edge_runtime.packages import import_package
 
-Pixels = npt.NDArray[np.uint8]
-ImageSource = Union[str, "os.PathLike[str]", Pixels]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Pixels = npt.NDArray[np.uint8]
+    ImageSource = str | os.PathLike[str] | Pixels
 
 PILLOW = "pillow>=10"
 # 65535 / 255: the whole 16-bit range onto the whole 8-bit range.
@@ -50,9 +52,14 @@ def to_batch(sources: Pixels | Sequence[ImageSource], spec: InputSpec) -> Pixels
         MissingBackendError: as `to_pixels`.
     """
     if isinstance(sources, np.ndarray):
-        _check_dtype(sources)
-        with_channel = sources[..., None] if sources.ndim == 3 and spec.channels == 1 else sources
-        _check_shape(with_channel, spec, batch=True)
+        if sources.dtype != UINT8:
+            raise InputError(f"image: expected dtype uint8, got {sources.dtype}. {pixel_advice(sources.dtype)}")
+        with_channel = sources[..., np.newaxis] if sources.ndim == 3 and spec.channels == 1 else sources
+        if with_channel.ndim != 4 or with_channel.shape[1:] != spec.shape:
+            raise InputError(
+                f"image: expected shape (N, {', '.join(map(str, spec.shape))}), got {sources.shape}. "
+                "Check size and channels, or give paths: files are resized."
+            )
         if len(sources) == 0:
             raise InputError("images: expected at least one image, got an empty batch.")
         return with_channel
@@ -72,12 +79,7 @@ def check_array(image: object, spec: InputSpec) -> Pixels:
     Raises:
         InputError: saying what was expected and what arrived.
     """
-    if not isinstance(image, np.ndarray):
-        raise InputError(f"image: expected a path or a uint8 array, got {type(image).__name__}.")
-    _check_dtype(image)
-    with_channel = image[..., None] if image.ndim == 2 and spec.channels == 1 else image
-    _check_shape(with_channel, spec, batch=False)
-    return with_channel
+    return check_image(image, spec.shape)
 
 
 def read_image(path: str | os.PathLike[str], spec: InputSpec) -> Pixels:
@@ -89,7 +91,7 @@ def read_image(path: str | os.PathLike[str], spec: InputSpec) -> Pixels:
     """
     pillow = import_package("PIL.Image", PILLOW)
     try:
-        with pillow.open(Path(path)) as image:
+        with pillow.open(os.fspath(path)) as image:
             upright = import_package("PIL.ImageOps", PILLOW).exif_transpose(image)
             fitted = _fit(upright, image.format, spec, pillow)
     except (*_UNREADABLE, pillow.DecompressionBombError) as error:
@@ -125,20 +127,3 @@ def _on_black(image: Any, pillow: Any) -> Any:
     # Merely dropping the alpha channel would show whatever colour a painter left under the transparency.
     black = pillow.new("RGBA", coloured.size, (0, 0, 0, 255))
     return pillow.alpha_composite(black, coloured)
-
-
-def _check_dtype(image: npt.NDArray[Any]) -> None:
-    if image.dtype != np.uint8:
-        raise InputError(
-            f"image: expected dtype uint8, got {image.dtype}. Give pixels from 0 to 255; the model normalises them."
-        )
-
-
-def _check_shape(image: npt.NDArray[Any], spec: InputSpec, *, batch: bool) -> None:
-    if (image.shape[1:] if batch else image.shape) == spec.shape and image.ndim == 3 + batch:
-        return
-    expected = f"({'N, ' if batch else ''}{spec.height}, {spec.width}, {spec.channels})"
-    raise InputError(
-        f"image: expected shape {expected}, got {image.shape}. "
-        "Check size and channels, or give a path: files are resized."
-    )

@@ -13,10 +13,19 @@ LATENCY = "p50_ms"
 
 
 def select_artefact(manifest: Manifest, target: str = AUTO, precision: str = AUTO) -> Artefact:
-    """The artefact to open for a target and a precision, each by name or `auto`.
+    """The artefact to open for a target and a precision: the first of `candidates`.
 
-    With both by name it is that one, shipped or not. Otherwise it is the shipped one that fits, whose backend
-    is installed, with the lowest `p50_ms`; those without it come last; among equals the manifest's first.
+    Raises:
+        BundleError, MissingBackendError: as `candidates`.
+    """
+    return candidates(manifest, target, precision)[0]
+
+
+def candidates(manifest: Manifest, target: str = AUTO, precision: str = AUTO) -> list[Artefact]:
+    """The artefacts to choose from for a target and a precision, each by name or `auto`; at least one.
+
+    With both by name it is that one, shipped or not. Otherwise they are the shipped ones that fit, whose backend
+    is installed, by their `p50_ms`; those without it come last, equals in the order of the manifest.
 
     Raises:
         BundleError: if the bundle has none that fits, or none that is shipped.
@@ -24,7 +33,7 @@ def select_artefact(manifest: Manifest, target: str = AUTO, precision: str = AUT
     """
     fitting = _fitting(manifest, target, precision)
     if AUTO not in (target, precision):
-        return fitting[0]
+        return fitting[:1]
     shipped = [artefact for artefact in fitting if artefact.shipped]
     if not shipped:
         reasons = "; ".join(f"{each.title} ({each.reason or 'no reason given'})" for each in fitting)
@@ -35,7 +44,7 @@ def select_artefact(manifest: Manifest, target: str = AUTO, precision: str = AUT
     usable = [artefact for artefact in shipped if is_usable(artefact)]
     if not usable:
         raise MissingBackendError(f"{manifest.name}: {what_is_missing(shipped)}")
-    return min(usable, key=lambda artefact: artefact.metrics.get(LATENCY, math.inf))
+    return sorted(usable, key=lambda artefact: artefact.metrics.get(LATENCY, math.inf))
 
 
 def is_usable(artefact: Artefact) -> bool:

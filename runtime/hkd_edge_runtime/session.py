@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy import ndarray
 
 from hkd_edge_runtime.backends import Backend, Outputs, backend_class
 from hkd_edge_runtime.decode import Answer, decode
@@ -16,14 +18,18 @@ from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.golden import check_golden, read_golden
 from hkd_edge_runtime.hierarchy import Hierarchy
 from hkd_edge_runtime.manifest import Artefact, InputSpec, Manifest, read_manifest, verify_files
-from hkd_edge_runtime.preprocess import ImageSource, Pixels, to_batch, to_pixels
-from hkd_edge_runtime.selection import AUTO, select_artefact
+from hkd_edge_runtime.preprocess import to_batch, to_pixels
+from hkd_edge_runtime.selection import AUTO, candidates
+
+if TYPE_CHECKING:
+    from hkd_edge_runtime.preprocess import ImageSource, Pixels
 
 
 class Model:
     """An open artefact of a bundle; made by `load`. Close it, or use it in a `with` block.
 
-    One thread at a time may use it; load one per thread.
+    One thread at a time may use it: load one per thread, or hold a lock around each call. A second thread gets a
+    BusyModelError.
 
     Attributes:
         manifest: what the bundle says about itself.
@@ -34,6 +40,8 @@ class Model:
         self.manifest = manifest
         self.artefact = artefact
         self._backend = backend
+        self._hierarchy = manifest.hierarchy
+        self._run_one = backend.run_one
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -46,18 +54,45 @@ class Model:
         Raises:
             InputError: if it is no image, or an array of another dtype or shape.
             ClosedModelError: after `close`.
+            BusyModelError: if another thread is using the model.
         """
-        pixels = to_pixels(image, self.manifest.input)
-        return decode(self.run(pixels[np.newaxis]), self.manifest.hierarchy)[0]
+        # The backend checks arrays itself, and does it while the arrays are in the caches.
+        pixels = image if type(image) is ndarray else to_pixels(image, self.manifest.input)
+        return Answer(self._run_one(pixels), self._hierarchy)
 
     def predict_batch(self, images: Pixels | Sequence[ImageSource]) -> list[Answer]:
-        """The answers for a uint8 array (N, H, W[, C]), or for N paths and arrays; all run as one batch.
+        """The answers for a uint8 array (N, H, W[, C]), or for N paths and arrays.
+
+        All run as one batch, or in parts where the runtime takes no batch of N.
 
         Raises:
             InputError: as `predict`, and for an empty batch.
-            ClosedModelError: after `close`.
+            ClosedModelError, BusyModelError: as `predict`.
+            BundleError: if a probability is not a number, which only a broken artefact or runtime gives.
         """
-        return decode(self.run(to_batch(images, self.manifest.input)), self.manifest.hierarchy)
+        return decode(self.run(to_batch(images, self.manifest.input)), self._hierarchy)
+
+    def stream(self, images: Iterable[ImageSource], *, batch_size: int = 1) -> Iterator[Answer]:
+        """An answer for each of `images` (as `predict` takes them) in their order, for as long as there are any.
+
+        A thread takes, decodes and fits the images of the next batches while this one runs; `images` is iterated in
+        that thread, up to three batches ahead. Its errors, and those of images that do not fit, come in the place of
+        an answer and end the stream. To stop early leave the loop, or close the iterator: nothing is taken any more.
+
+        Raises:
+            ValueError: for batch_size < 1.
+            InputError, ClosedModelError, BusyModelError, BundleError: as `predict_batch`.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected a number >= 1, got {batch_size}.")
+        return self._stream(images, batch_size)
+
+    def _stream(self, images: Iterable[ImageSource], batch_size: int) -> Iterator[Answer]:
+        from hkd_edge_runtime.stream import batches, prefetched
+
+        with closing(prefetched(batches(images, self.manifest.input, batch_size))) as pixels:
+            for batch in pixels:
+                yield from decode(self.run(batch), self._hierarchy)
 
     def run(self, images: Pixels) -> Outputs:
         """The bare outputs for uint8 (N, H, W, C), for callers that do their own decoding.
@@ -87,16 +122,20 @@ def load(
     precision: str = AUTO,
     threads: int = 1,
     verify: bool = True,
+    calibrate: bool = False,
 ) -> Model:
     """The model of the bundle in folder `path`, checked and ready to predict.
 
-    The checksums of all files are always compared. Which artefact is opened is told at `select_artefact`.
+    The checksums of all files are always compared. Which artefact is opened is told at `candidates`: its first, or the
+    one that `calibrate` found to be the fastest on this machine.
 
     Args:
         target: `onnxruntime`, `openvino` (or an alias: `ort`, `ov`), or `auto`.
         precision: `fp32`, `int8`, ..., or `auto`.
         threads: how many the runtime may use; one is best for small models.
         verify: also run the golden images on the opened artefact and compare with the stored probabilities.
+        calibrate: measure the candidates, unless that was done before, and remember the fastest for this and later
+            loads (with or without `calibrate`) of this bundle with these versions, threads, target and precision.
 
     Raises:
         BundleError: if the bundle is damaged, or lacks what was asked for, or fails `verify`.
@@ -106,7 +145,7 @@ def load(
     folder = Path(path)
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    artefact = select_artefact(manifest, target, precision)
+    artefact = _choose(folder, manifest, candidates(manifest, target, precision), threads, calibrate)
     with ExitStack() as on_error:
         backend = open_artefact(folder, artefact, manifest.input, manifest.hierarchy, threads=threads)
         on_error.callback(backend.close)
@@ -114,6 +153,16 @@ def load(
             check_golden(backend, artefact, manifest, read_golden(folder, manifest))
         on_error.pop_all()
     return Model(manifest, artefact, backend)
+
+
+def _choose(folder: Path, manifest: Manifest, choices: list[Artefact], threads: int, calibrate: bool) -> Artefact:
+    if len(choices) == 1:
+        return choices[0]
+    from hkd_edge_runtime.calibration import calibrated, remembered
+
+    if known := remembered(folder, choices, threads):
+        return known
+    return calibrated(folder, manifest, choices, threads) if calibrate else choices[0]
 
 
 def open_artefact(
