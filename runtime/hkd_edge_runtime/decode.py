@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hkd_edge_runtime.backends.base import Outputs
 from hkd_edge_runtime.errors import BundleError
-from hkd_edge_runtime.hierarchy import Hierarchy
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from hkd_edge_runtime.backends.base import Outputs
+    from hkd_edge_runtime.hierarchy import Hierarchy
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ import numpy as np
 
 from hkd_edge_runtime.backends.base import UINT8, check_image, pixel_advice
 from hkd_edge_runtime.errors import InputError
-from hkd_edge_runtime.manifest import InputSpec
 from hkd_edge_runtime.packages import import_package
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from hkd_edge_runtime.manifest import InputSpec
 
     Pixels = npt.NDArray[np.uint8]
     ImageSource = str | os.PathLike[str] | Pixels

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from hkd_edge_runtime.backends import ALIASES, BACKENDS, backend_class, canonical_name
 from hkd_edge_runtime.errors import BundleError, MissingBackendError, did_you_mean
-from hkd_edge_runtime.manifest import Artefact, Manifest
+
+if TYPE_CHECKING:
+    from hkd_edge_runtime.manifest import Artefact, Manifest
 
 AUTO = "auto"
 LATENCY = "p50_ms"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,14 @@ from numpy import ndarray
 from hkd_edge_runtime.backends import Backend, Outputs, backend_class
 from hkd_edge_runtime.decode import Answer, decode
 from hkd_edge_runtime.errors import BundleError
-from hkd_edge_runtime.golden import check_golden, read_golden
-from hkd_edge_runtime.hierarchy import Hierarchy
-from hkd_edge_runtime.manifest import Artefact, InputSpec, Manifest, read_manifest, verify_files
 from hkd_edge_runtime.preprocess import to_batch, to_pixels
 from hkd_edge_runtime.selection import AUTO, candidates
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hkd_edge_runtime.hierarchy import Hierarchy
+    from hkd_edge_runtime.manifest import Artefact, InputSpec, Manifest
     from hkd_edge_runtime.preprocess import ImageSource, Pixels
 
 
@@ -142,6 +142,13 @@ def load(
         MissingBackendError: if the runtime that it needs is not installed.
         ValueError: for threads < 1.
     """
+    # Here, as they are three quarters of the package's import time, and a program that only offers to classify, such
+    # as a command line that prints its help, need not wait for them.
+    from pathlib import Path
+
+    from hkd_edge_runtime.golden import check_golden, read_golden
+    from hkd_edge_runtime.manifest import read_manifest, verify_files
+
     folder = Path(path)
     manifest = read_manifest(folder)
     verify_files(folder, manifest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -47,7 +47,7 @@ def batches(sources: Iterable[ImageSource], spec: InputSpec, size: int) -> Gener
         yield np.stack(pixels)
 
 
-def prefetched(items: Generator[_T, None, None]) -> Iterator[_T]:
+def prefetched(items: Generator[_T, None, None]) -> Generator[_T, None, None]:
     """`items`, taken in a thread of its own ahead of their use; its errors are raised here, at their place.
 
     When this iterator is closed the thread stops, and nothing more is taken from `items`.
