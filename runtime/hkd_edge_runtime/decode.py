@@ -41,6 +41,7 @@ class Answer:
         score: its probability, 0 to 1.
         probabilities: (C,) float32, one per class; read-only.
         concepts: the answer on each axis, by its name.
+        logits: (C,) float32, read-only.
 
     Raises:
         BundleError: by all of them if a probability is not a number, which only a broken artefact or runtime gives.
@@ -81,6 +82,11 @@ class Answer:
                 for axis, own in zip(self._hierarchy.axes, self._hierarchy.slices(), strict=True)
             }
         return self._concepts
+
+    @property
+    def logits(self) -> npt.NDArray[np.float32]:
+        self._find_best()
+        return self._part(0, 1)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class Model:
             ClosedModelError: after `close`.
             BusyModelError: if another thread is using the model.
         """
-        # The backend checks arrays itself, and does it while the arrays are in the caches.
+        # Arrays are checked by the backend, and only there.
         pixels = image if type(image) is ndarray else to_pixels(image, self.manifest.input)
         return Answer(self._run_one(pixels), self._hierarchy)
 

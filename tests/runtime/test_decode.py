@@ -68,6 +68,11 @@ def test_without_axes_there_are_no_concepts() -> None:
     assert answer(0.5, 0.5, hierarchy=Hierarchy(("cat", "dog"))).concepts == {}
 
 
+def test_an_answer_has_the_logits_of_its_probabilities() -> None:
+    result = answer(0.25, 0.125, 0.625)
+    np.testing.assert_allclose(np.exp(result.logits), result.probabilities, rtol=1e-6)
+
+
 def test_an_answer_cannot_be_changed() -> None:
     result = answer(0.25, 0.125, 0.625)
     with pytest.raises(AttributeError):
@@ -80,7 +85,7 @@ def test_an_answer_shows_what_it_says() -> None:
     assert repr(answer(0.25, 0.125, 0.625)).startswith("Answer(label='car', score=0.625, concepts={'kind': ")
 
 
-@pytest.mark.parametrize("read", ["label", "score", "index", "probabilities", "concepts", "top", "to_dict"])
+@pytest.mark.parametrize("read", ["label", "score", "index", "probabilities", "concepts", "logits", "top", "to_dict"])
 def test_nothing_can_be_read_off_an_answer_that_is_no_number(read: str) -> None:
     row = np.array([0, 0, 0, 0.5, np.nan, 0.5, 0, 0, 0, 0], np.float32)
     result = Answer(row.tobytes(), HIERARCHY)

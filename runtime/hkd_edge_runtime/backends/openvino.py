@@ -82,8 +82,9 @@ class OpenVinoBackend(Backend):
     def _bind(self, shape: tuple[int, int, int]) -> Bound:
         # With the batch open, OpenVINO plans anew in each call, which for one image costs nearly as much as the image.
         # So single images have a compiled model of their own; neither of the two is made before it is needed.
-        model = self._model.clone()
-        model.reshape({INPUT: [1, *shape]})
+        with self._refusals():
+            model = self._model.clone()
+            model.reshape({INPUT: [1, *shape]})
         compiled = self._compile(model)
         sizes = {name: compiled.output(name).shape[1] for name in self._names}
         bound = Bound(shape, sizes[LOGITS], sizes.get(CONCEPT_PROBABILITIES, 0))
