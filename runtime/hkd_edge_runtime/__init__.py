@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hkd_edge_runtime.errors import (
     BundleError,
+    BusyModelError,
     ClosedModelError,
     DeviceError,
     HkdEdgeError,
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer",
     "BundleError",
+    "BusyModelError",
     "ClosedModelError",
     "ConceptAnswer",
     "Decision",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,17 +23,19 @@ from hkd_edge_runtime.evaluation import evaluate, read_evaluation
 from hkd_edge_runtime.golden import read_golden
 from hkd_edge_runtime.labelled import Labels, find_labelled
 from hkd_edge_runtime.manifest import Artefact, Manifest
-from hkd_edge_runtime.preprocess import Pixels
 from hkd_edge_runtime.selection import AUTO, is_usable, select_artefact, what_is_missing
 from hkd_edge_runtime.session import Model, load
 from hkd_edge_runtime.turns import Pace, TimedCall, Timing, time_in_turns
+
+if TYPE_CHECKING:
+    from hkd_edge_runtime.preprocess import Pixels
 
 FORMAT = "hkd-edge-bench"
 FORMAT_VERSION = 1
 _JUDGED_BATCH = 32
 
 Progress = Callable[[str], None]
-Labelled = Callable[[], Iterator[tuple[Pixels, Labels]]]
+Labelled = Callable[[], Iterator["tuple[Pixels, Labels]"]]
 
 
 @dataclass(frozen=True)

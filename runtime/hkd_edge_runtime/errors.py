@@ -6,7 +6,8 @@
     ├── DeviceError             15   the GPU, or its runtime, failed
     ├── InputError              12   the image or array given to predict
     ├── KeyFileError            14   a key to sign or to check signatures with; the bundle is not at fault
-    └── ClosedModelError         1   a model was used after close() (also a RuntimeError)
+    ├── ClosedModelError         1   a model was used after close() (also a RuntimeError)
+    └── BusyModelError           1   two threads used one model at once (also a RuntimeError)
 
 `hkd_edge_export` and `hkd_edge` add their own leaves. Every message says what was expected, what arrived and
 what to do, in that order, on one line.
@@ -14,7 +15,6 @@ what to do, in that order, on one line.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -58,11 +58,17 @@ class ClosedModelError(HkdEdgeError, RuntimeError):
     """The model was closed before it was used."""
 
 
+class BusyModelError(HkdEdgeError, RuntimeError):
+    """A thread used a model, or closed it, while another was inside it."""
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """The sentence that proposes the nearest of `choices`, with a leading space; empty when none is near.
 
     >>> did_you_mean("onnxruntme", ["onnxruntime", "openvino"])
     " Did you mean 'onnxruntime'?"
     """
+    import difflib  # 3 ms of the import, for a misspelt name
+
     nearest = difflib.get_close_matches(name, list(choices), n=1)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""

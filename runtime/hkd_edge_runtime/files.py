@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +14,8 @@ CHUNK_BYTES = 1 << 18
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes, 64 lower-case hex digits."""
+    import hashlib  # here and below: together a third of the package's import time
+
     digest = hashlib.sha256()
     with Path(path).open("rb", buffering=0) as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -40,7 +38,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary file is removed and `path` stays as it was. The block must create the file.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.urandom(6).hex()}{path.suffix}")
     try:
         yield temporary
         # Without fsync a power cut after the rename can leave an empty file under the final name.
@@ -53,12 +51,16 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def copy_atomically(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Writes the bytes of `source` to `target`, whole or not at all."""
+    import shutil
+
     with write_atomically(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def write_json_atomically(path: str | os.PathLike[str], value: object) -> None:
     """Writes `value` as indented UTF-8 JSON; NaN and infinities, which JSON lacks, raise ValueError."""
+    import json
+
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_bytes_atomically(path, text.encode("utf-8"))
 

@@ -10,14 +10,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from hkd_edge_runtime.arrays import read_arrays, take_array
 from hkd_edge_runtime.backends.base import Backend
 from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.manifest import Artefact, Manifest
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 IMAGES = "images"
 
@@ -82,7 +85,9 @@ def check_golden(backend: Backend, artefact: Artefact, manifest: Manifest, golde
         BundleError: if one lies further from its stored value than the manifest tolerates, or is NaN.
     """
     expected = golden.probabilities[artefact.title]
-    actual = backend.run(golden.images).probabilities
+    # One image and many may take different ways through a runtime, so both are compared.
+    parts = [part for part in (golden.images[:1], golden.images[1:]) if len(part)]
+    actual = np.concatenate([backend.run(part).probabilities for part in parts])
     tolerance = manifest.golden.tolerance_of(artefact)
     max_difference = float(np.abs(actual - expected).max())
     # Written so that NaN fails as well.

@@ -10,11 +10,14 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from hkd_edge_runtime.errors import did_you_mean
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 SILENT = -1
 

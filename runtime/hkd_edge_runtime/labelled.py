@@ -6,13 +6,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from hkd_edge_runtime.errors import InputError, did_you_mean
-from hkd_edge_runtime.manifest import InputSpec
-from hkd_edge_runtime.preprocess import Pixels, read_image
+from hkd_edge_runtime.preprocess import read_image
+
+if TYPE_CHECKING:
+    from hkd_edge_runtime.manifest import InputSpec
+    from hkd_edge_runtime.preprocess import Pixels
 
 Labels = npt.NDArray[np.int64]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import platform
 import sys
 from types import ModuleType
@@ -15,8 +14,10 @@ def is_installed(package: str) -> bool:
     """Whether `package` can be found, without importing it."""
     if package in sys.modules:
         return sys.modules[package] is not None
+    from importlib.util import find_spec
+
     try:
-        spec = importlib.util.find_spec(package)
+        spec = find_spec(package)
     except ModuleNotFoundError:  # of the package that a submodule belongs to
         return False
     # A mere folder of that name in the working directory is found too, but has no origin.
@@ -43,6 +44,13 @@ def missing_message(module: str, requirement: str, reason: str) -> str:
     if machine.startswith(("armv6", "armv7")):
         return f"{head} There are no wheels for 32-bit ARM ({machine}). Use the 64-bit system of the board."
     return f'{head} Run: pip install "{requirement}"'
+
+
+def version_of(package: str) -> str | None:
+    """The version of the distribution that brought `package`, without importing it; None if no metadata tell it."""
+    # Builds for GPUs have other names, but the same module.
+    found = (installed_version(f"{package}{suffix}") for suffix in ("", "-gpu"))
+    return next((version for version in found if version is not None), None)
 
 
 def installed_version(distribution: str) -> str | None:

@@ -12,18 +12,21 @@ import io
 import os
 import struct
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from hkd_edge_runtime.backends.base import UINT8, check_image, pixel_advice
 from hkd_edge_runtime.errors import InputError
-from hkd_edge_runtime.manifest import InputSpec
 from hkd_edge_runtime.packages import import_package
 
-Pixels = npt.NDArray[np.uint8]
-ImageSource = Union[str, "os.PathLike[str]", Pixels]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from hkd_edge_runtime.manifest import InputSpec
+
+    Pixels = npt.NDArray[np.uint8]
+    ImageSource = str | os.PathLike[str] | Pixels
 
 PILLOW = "pillow>=10"
 # 65535 / 255: the whole 16-bit range onto the whole 8-bit range.
@@ -53,9 +56,14 @@ def to_batch(sources: Pixels | Sequence[ImageSource], spec: InputSpec) -> Pixels
         MissingBackendError: as `to_pixels`.
     """
     if isinstance(sources, np.ndarray):
-        _check_dtype(sources)
-        with_channel = sources[..., None] if sources.ndim == 3 and spec.channels == 1 else sources
-        _check_shape(with_channel, spec, batch=True)
+        if sources.dtype != UINT8:
+            raise InputError(f"image: expected dtype uint8, got {sources.dtype}. {pixel_advice(sources.dtype)}")
+        with_channel = sources[..., np.newaxis] if sources.ndim == 3 and spec.channels == 1 else sources
+        if with_channel.ndim != 4 or with_channel.shape[1:] != spec.shape:
+            raise InputError(
+                f"image: expected shape (N, {', '.join(map(str, spec.shape))}), got {sources.shape}. "
+                "Check size and channels, or fit them with fit_image; files are resized."
+            )
         if len(sources) == 0:
             raise InputError("images: expected at least one image, got an empty batch.")
         return with_channel
@@ -75,12 +83,7 @@ def check_array(image: object, spec: InputSpec) -> Pixels:
     Raises:
         InputError: saying what was expected and what arrived.
     """
-    if not isinstance(image, np.ndarray):
-        raise InputError(f"image: expected a path or a uint8 array, got {type(image).__name__}.")
-    _check_dtype(image)
-    with_channel = image[..., None] if image.ndim == 2 and spec.channels == 1 else image
-    _check_shape(with_channel, spec, batch=False)
-    return with_channel
+    return check_image(image, spec.shape)
 
 
 def read_image(path: str | os.PathLike[str], spec: InputSpec) -> Pixels:
@@ -90,7 +93,7 @@ def read_image(path: str | os.PathLike[str], spec: InputSpec) -> Pixels:
         InputError: if the file is missing, not an image, broken, or of a pixel type without a known range.
         MissingBackendError: if Pillow is not installed.
     """
-    return _read(Path(path), str(path), spec)
+    return _read(os.fspath(path), str(path), spec)
 
 
 def read_image_bytes(
@@ -147,7 +150,7 @@ def _to_pillow(array: Pixels, order: str, pillow: Any) -> Any:
 
 
 def _read(
-    source: Path | io.BytesIO,
+    source: str | io.BytesIO,
     name: str,
     spec: InputSpec,
     formats: Sequence[str] | None = None,
@@ -207,7 +210,8 @@ def _on_black(image: Any, pillow: Any) -> Any:
 def _check_picture(array: object) -> None:
     if not isinstance(array, np.ndarray):
         raise InputError(f"image: expected a uint8 array, got {type(array).__name__}.")
-    _check_dtype(array)
+    if array.dtype != UINT8:
+        raise InputError(f"image: expected dtype uint8, got {array.dtype}. {pixel_advice(array.dtype)}")
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise InputError(f"image: expected shape (h, w) or (h, w, 1, 3 or 4), got {array.shape}. Give one picture.")
 
@@ -219,20 +223,3 @@ def _check_pixels(name: str, size: tuple[int, int], max_pixels: int | None) -> N
             f"{name}: expected at most {max_pixels} pixels, got {width} x {height} = {width * height}. "
             "Send a smaller picture."
         )
-
-
-def _check_dtype(image: npt.NDArray[Any]) -> None:
-    if image.dtype != np.uint8:
-        raise InputError(
-            f"image: expected dtype uint8, got {image.dtype}. Give pixels from 0 to 255; the model normalises them."
-        )
-
-
-def _check_shape(image: npt.NDArray[Any], spec: InputSpec, *, batch: bool) -> None:
-    if (image.shape[1:] if batch else image.shape) == spec.shape and image.ndim == 3 + batch:
-        return
-    expected = f"({'N, ' if batch else ''}{spec.height}, {spec.width}, {spec.channels})"
-    raise InputError(
-        f"image: expected shape {expected}, got {image.shape}. "
-        "Check size and channels, or fit it with fit_image; files are resized."
-    )

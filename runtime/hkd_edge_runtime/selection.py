@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from hkd_edge_runtime.backends import ALIASES, BACKENDS, backend_class, canonical_name
 from hkd_edge_runtime.errors import BundleError, MissingBackendError, did_you_mean
-from hkd_edge_runtime.manifest import Artefact, Manifest
+
+if TYPE_CHECKING:
+    from hkd_edge_runtime.manifest import Artefact, Manifest
 
 AUTO = "auto"
 LATENCY = "p50_ms"
 
 
 def select_artefact(manifest: Manifest, target: str = AUTO, precision: str = AUTO) -> Artefact:
-    """The artefact to open for a target and a precision, each by name or `auto`.
+    """The artefact to open for a target and a precision: the first of `candidates`.
 
-    With both by name it is that one, shipped or not. Otherwise it is the shipped one that fits, whose backend
-    is installed, with the lowest `p50_ms`; those without it come last; among equals the manifest's first.
-    With the target by name it is, if that ships none, the first for which the board builds an engine: that
-    nobody validated, so `auto` never takes it, but who names the target has asked for it, and the golden images
+    Raises:
+        BundleError, MissingBackendError: as `candidates`.
+    """
+    return candidates(manifest, target, precision)[0]
+
+
+def candidates(manifest: Manifest, target: str = AUTO, precision: str = AUTO) -> list[Artefact]:
+    """The artefacts to choose from for a target and a precision, each by name or `auto`; at least one.
+
+    With both by name it is that one, shipped or not. Otherwise they are the shipped ones that fit, whose backend
+    is installed, by their `p50_ms`; those without it come last, equals in the order of the manifest.
+    With the target by name they are, if that ships none, those for which the board builds an engine: nobody could
+    validate them, so `auto` passes them over, but who names the target has asked for them, and the golden images
     decide.
 
     Raises:
@@ -27,7 +39,7 @@ def select_artefact(manifest: Manifest, target: str = AUTO, precision: str = AUT
     """
     fitting = _fitting(manifest, target, precision)
     if AUTO not in (target, precision):
-        return fitting[0]
+        return fitting[:1]
     shipped = [artefact for artefact in fitting if artefact.shipped]
     if target != AUTO and not shipped:
         shipped = [artefact for artefact in fitting if artefact.profile is not None]
@@ -40,7 +52,27 @@ def select_artefact(manifest: Manifest, target: str = AUTO, precision: str = AUT
     usable = [artefact for artefact in shipped if is_usable(artefact)]
     if not usable:
         raise MissingBackendError(f"{manifest.name}: {what_is_missing(shipped)}")
-    return min(usable, key=lambda artefact: artefact.metrics.get(LATENCY, math.inf))
+    return sorted(usable, key=lambda artefact: artefact.metrics.get(LATENCY, math.inf))
+
+
+def contenders(manifest: Manifest, target: str = AUTO, precision: str = AUTO) -> list[Artefact]:
+    """What calibration measures: the `candidates`, then those for which the board builds an engine, if it can.
+
+    Where the bundle was made these could not be run; being measured here, with the right golden answers, is what they
+    lacked for `auto`.
+
+    Raises:
+        BundleError, MissingBackendError: if there is none, as `candidates`.
+    """
+    fitting = _fitting(manifest, target, precision)
+    built_here = [artefact for artefact in fitting if artefact.profile is not None and is_usable(artefact)]
+    try:
+        found = candidates(manifest, target, precision)
+    except (BundleError, MissingBackendError):
+        if not built_here:
+            raise
+        return built_here
+    return found + [artefact for artefact in built_here if artefact not in found]
 
 
 def is_usable(artefact: Artefact) -> bool:

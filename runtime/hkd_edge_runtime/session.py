@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy import ndarray
 
 from hkd_edge_runtime.backends import Backend, Outputs, backend_class
-from hkd_edge_runtime.bundle import open_bundle
 from hkd_edge_runtime.decode import Answer, decode
 from hkd_edge_runtime.errors import BundleError
-from hkd_edge_runtime.golden_memory import ONCE, When, ensure_golden
-from hkd_edge_runtime.hierarchy import Hierarchy
-from hkd_edge_runtime.manifest import Artefact, InputSpec, Manifest
-from hkd_edge_runtime.preprocess import ImageSource, Pixels, to_batch, to_pixels
-from hkd_edge_runtime.selection import AUTO, select_artefact
-from hkd_edge_runtime.signature import PublicKey
+from hkd_edge_runtime.preprocess import to_batch, to_pixels
+from hkd_edge_runtime.selection import AUTO, candidates, contenders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hkd_edge_runtime.bundle import Bundle
+    from hkd_edge_runtime.golden_memory import When
+    from hkd_edge_runtime.hierarchy import Hierarchy
+    from hkd_edge_runtime.manifest import Artefact, InputSpec, Manifest
+    from hkd_edge_runtime.preprocess import ImageSource, Pixels
+    from hkd_edge_runtime.signature import PublicKey
 
 
 class Model:
     """An open artefact of a bundle; made by `load`. Close it, or use it in a `with` block.
 
-    One thread at a time may use it; load one per thread.
+    One thread at a time may use it: load one per thread, or hold a lock around each call. A second thread gets a
+    BusyModelError.
 
     Attributes:
         manifest: what the bundle says about itself.
@@ -37,6 +44,9 @@ class Model:
         self.artefact = artefact
         self._backend = backend
         self._held = held
+        self._hierarchy = manifest.hierarchy
+        self._confidence = artefact.confidence
+        self._run_one = backend.run_one
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -49,31 +59,62 @@ class Model:
         Raises:
             InputError: if it is no image, or an array of another dtype or shape.
             ClosedModelError: after `close`.
+            BusyModelError: if another thread is using the model.
         """
-        pixels = to_pixels(image, self.manifest.input)
-        return decode(self.run(pixels[np.newaxis]), self.manifest.hierarchy, self.artefact.confidence)[0]
+        # Arrays are checked by the backend, and only there.
+        pixels = image if type(image) is ndarray else to_pixels(image, self.manifest.input)
+        return Answer(self._run_one(pixels), self._hierarchy, self._confidence)
 
     def predict_batch(self, images: Pixels | Sequence[ImageSource]) -> list[Answer]:
-        """The answers for a uint8 array (N, H, W[, C]), or for N paths and arrays; all run as one batch.
+        """The answers for a uint8 array (N, H, W[, C]), or for N paths and arrays.
+
+        All run as one batch, or in parts where the runtime takes no batch of N.
 
         Raises:
             InputError: as `predict`, and for an empty batch.
-            ClosedModelError: after `close`.
+            ClosedModelError, BusyModelError: as `predict`.
+            BundleError: if a probability is not a number, which only a broken artefact or runtime gives.
         """
-        outputs = self.run(to_batch(images, self.manifest.input))
-        return decode(outputs, self.manifest.hierarchy, self.artefact.confidence)
+        return decode(self.run(to_batch(images, self.manifest.input)), self._hierarchy, self._confidence)
+
+    def stream(self, images: Iterable[ImageSource], *, batch_size: int = 1) -> Iterator[Answer]:
+        """An answer for each of `images` (as `predict` takes them) in their order, for as long as there are any.
+
+        A thread takes, decodes and fits the images of the next batches while this one runs; `images` is iterated in
+        that thread, up to three batches ahead. Its errors, and those of images that do not fit, come in the place of
+        an answer and end the stream. To stop early leave the loop, or close the iterator: nothing is taken any more.
+
+        Raises:
+            ValueError: for batch_size < 1.
+            InputError, ClosedModelError, BusyModelError, BundleError: as `predict_batch`.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected a number >= 1, got {batch_size}.")
+        return self._stream(images, batch_size)
+
+    def _stream(self, images: Iterable[ImageSource], batch_size: int) -> Iterator[Answer]:
+        from hkd_edge_runtime.stream import batches, prefetched
+
+        with closing(prefetched(batches(images, self.manifest.input, batch_size))) as pixels:
+            for batch in pixels:
+                yield from decode(self.run(batch), self._hierarchy, self._confidence)
 
     def run(self, images: Pixels) -> Outputs:
         """The bare outputs for uint8 (N, H, W, C), for callers that do their own decoding.
 
         Raises:
             InputError: for another dtype or shape.
-            ClosedModelError: after `close`.
+            ClosedModelError, BusyModelError: as `predict`.
         """
         return self._backend.run(images)
 
     def close(self) -> None:
-        """Frees the model and what was unpacked for it; a second call does nothing."""
+        """Frees the model and what was unpacked for it; a second call does nothing.
+
+        Raises:
+            BusyModelError: if another thread is using the model, which then stays open.
+        """
+        self._backend.close()
         self._held.close()
 
     def __enter__(self) -> Model:
@@ -90,12 +131,14 @@ def load(
     target: str = AUTO,
     precision: str = AUTO,
     threads: int = 1,
-    verify: When = ONCE,
+    verify: When = "once",
     require_signature: PublicKey | None = None,
+    calibrate: bool = False,
 ) -> Model:
     """The model of the bundle at `path`, a folder or an .hkd file, checked and ready to predict.
 
-    The checksums of all files are always compared. Which artefact is opened is told at `select_artefact`.
+    The checksums of all files are always compared. Which artefact is opened is told at `candidates`: its first, or the
+    one that `calibrate` found to be the fastest on this machine.
 
     Args:
         target: `onnxruntime`, `openvino`, `tensorrt` (or an alias: `ort`, `ov`, `trt`), or `auto`.
@@ -104,6 +147,9 @@ def load(
         verify: also run the golden images on the opened artefact and compare with the stored probabilities: "once"
             on each machine (see `golden_memory`), True always, False never.
         require_signature: the public key, a PEM file or its bytes, by which the bundle must be signed.
+        calibrate: measure the artefacts to choose from (see `contenders`), unless that was done before, and remember
+            the fastest for this and later loads (with or without `calibrate`) of this bundle with these versions,
+            threads, target and precision. Their golden images are run whatever `verify` says.
 
     Raises:
         BundleError: if the bundle is damaged, not signed as required, lacks what was asked for, or fails `verify`.
@@ -111,15 +157,36 @@ def load(
         MissingBackendError: if the runtime that it needs is not installed.
         ValueError: for threads < 1, or another `verify`.
     """
+    # Here, as they are three quarters of the package's import time, and a program that only offers to classify, such
+    # as a command line that prints its help, need not wait for them.
+    from hkd_edge_runtime.bundle import open_bundle
+    from hkd_edge_runtime.golden_memory import ensure_golden
+
     with ExitStack() as held:
         bundle = held.enter_context(open_bundle(path, require_signature))
         manifest = bundle.manifest
-        artefact = select_artefact(manifest, target, precision)
+        artefact = _choose(bundle, target, precision, threads, calibrate)
         folder = bundle.place(*artefact.files)
         backend = open_artefact(folder, artefact, manifest.input, manifest.hierarchy, threads=threads)
-        held.callback(backend.close)
-        ensure_golden(backend, artefact, bundle, threads=threads, verify=verify)
+        with ExitStack() as on_error:
+            on_error.callback(backend.close)
+            ensure_golden(backend, artefact, bundle, threads=threads, verify=verify)
+            on_error.pop_all()
         return Model(manifest, artefact, backend, held.pop_all())
+
+
+def _choose(bundle: Bundle, target: str, precision: str, threads: int, calibrate: bool) -> Artefact:
+    from hkd_edge_runtime import calibration
+    from hkd_edge_runtime.cache import is_empty
+
+    # Without a memory there is no need to ask which GPU is there, which takes longer than the rest of a load.
+    if AUTO in (target, precision) and (calibrate or not is_empty(calibration.KIND)):
+        choices = contenders(bundle.manifest, target, precision)
+        if known := calibration.remembered(bundle, choices, threads):
+            return known
+        if calibrate and (len(choices) > 1 or not choices[0].shipped):
+            return calibration.calibrated(bundle, choices, threads)
+    return candidates(bundle.manifest, target, precision)[0]
 
 
 def open_artefact(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,6 +35,9 @@ def numbered(folder: Path, prefix: str) -> list[Path]:
 
 def run_command(command: Sequence[str]) -> str | None:
     """What `command` prints; None where it is not installed, fails or hangs."""
+    import shutil  # here, as a load reads files of /proc as well, and need not wait for these
+    import subprocess
+
     program = shutil.which(command[0])
     if program is None:
         return None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from hkd_edge_runtime.bundle import Bundle, open_bundle
 from hkd_edge_runtime.errors import MissingBackendError
-from hkd_edge_runtime.golden import GoldenResult, GoldenSet, check_golden, read_golden
-from hkd_edge_runtime.golden_memory import golden_facts, remember
+from hkd_edge_runtime.golden import GoldenResult, GoldenSet, read_golden
+from hkd_edge_runtime.golden_memory import check_and_remember
 from hkd_edge_runtime.manifest import Artefact
 from hkd_edge_runtime.selection import is_usable, what_is_missing
 from hkd_edge_runtime.session import open_artefact
@@ -75,8 +75,6 @@ def _check(bundle: Bundle, artefact: Artefact, golden: GoldenSet, threads: int) 
     folder = bundle.place(*artefact.files)
     backend = open_artefact(folder, artefact, manifest.input, manifest.hierarchy, threads=threads)
     try:
-        result = check_golden(backend, artefact, manifest, golden)
-        remember(golden_facts(backend, artefact, bundle.digest, threads))
-        return result
+        return check_and_remember(backend, artefact, bundle, golden, threads)
     finally:
         backend.close()

@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hkd_edge_runtime.archive import write_archive
 from hkd_edge_runtime.backends import BACKENDS, backend_class
 from hkd_edge_runtime.backends.base import Backend, Outputs
+from hkd_edge_runtime.cache import _warn_once
 from hkd_edge_runtime.golden import golden_key
 from hkd_edge_runtime.hierarchy import Axis, Hierarchy
 from hkd_edge_runtime.manifest import (
+    MANIFEST_NAME,
     Artefact,
     Golden,
     InputSpec,
     Manifest,
     file_entry,
+    read_manifest,
     write_manifest,
 )
 from hkd_edge_runtime.telemetry import block_telemetry
@@ -167,7 +171,7 @@ def make_bundle(
     toy: Toy | None = None,
     golden_shift: float = 0.0,
 ) -> Path:
-    """A bundle of toys; each of `artefacts` may say target, precision, shipped, reason, metrics, and `toy`."""
+    """A bundle of toys; each of `artefacts` may say target, precision, shipped, reason, metrics, profile, and `toy`."""
     toy = toy or make_toy()
     images = toy.images()
     arrays = {"images": images}
@@ -210,6 +214,7 @@ def _fake_target() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_memory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty cache directory, so that no test hangs on what another remembered, or on what the user has."""
+    _warn_once.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path_factory.mktemp("cache")))
 
@@ -243,6 +248,18 @@ def model_writer() -> Callable[..., tuple[Path, ...]]:
 def bundle_maker(tmp_path: Path) -> Callable[..., Path]:
     """`make_bundle` in a folder of its own."""
     return lambda *artefacts, **options: make_bundle(tmp_path / "bundle", *artefacts, **options)
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Callable[[Path], Path]:
+    """The bundle of a folder as one .hkd file."""
+
+    def pack(folder: Path) -> Path:
+        names = [MANIFEST_NAME, *(entry.path for entry in read_manifest(folder).files())]
+        write_archive(tmp_path / "packed.hkd", [(name, (folder / name).read_bytes()) for name in names])
+        return tmp_path / "packed.hkd"
+
+    return pack
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from hkd_edge_runtime.bench_text import NOT_SHOWN, bench_lines
 from hkd_edge_runtime.cold import ColdStart, start_here
 from hkd_edge_runtime.conditions import read_conditions
 from hkd_edge_runtime.errors import BundleError, InputError, MissingBackendError
-from hkd_edge_runtime.evaluation import EvaluationSet
+from hkd_edge_runtime.manifest import file_entry, read_manifest, write_manifest
 from hkd_edge_runtime.turns import Pace
 from tests.runtime.boards import orin_nano, pi_5
 
@@ -92,7 +92,7 @@ def test_an_artefact_that_answers_wrongly_here_is_left_out_with_its_reason(
     [
         ({}, replace(QUICK, target="fack"), BundleError, "Did you mean 'fake'?"),
         ({}, replace(QUICK, images=Path("nowhere")), InputError, "expected a folder"),
-        ({"target": "tensorrt"}, QUICK, MissingBackendError, "tensorrt"),
+        ({"target": "tensorrt"}, QUICK, MissingBackendError, "TensorRT"),
     ],
 )
 def test_what_cannot_be_measured_is_an_error(
@@ -126,12 +126,11 @@ def test_accuracy_is_that_of_the_labelled_folder(bundle: Path, labelled_folder: 
 
 
 @pytest.mark.usefixtures("in_process")
-def test_accuracy_is_that_of_the_evaluation_subset_without_a_folder(
-    bundle: Path, toy: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_accuracy_is_that_of_the_evaluation_subset_without_a_folder(bundle: Path, toy: Any) -> None:
     images = toy.images(6)
     labels = toy.outputs(images).probabilities.argmax(axis=1).astype(np.int64)
-    monkeypatch.setattr(bench_module, "read_evaluation", lambda folder, manifest: EvaluationSet(images, labels))
+    np.savez(bundle / "evaluation.npz", images=images, labels=labels)
+    write_manifest(bundle, replace(read_manifest(bundle), evaluation=file_entry(bundle, "evaluation.npz")))
     report = bench(bundle, QUICK)
     assert report.accuracy_by == "evaluation"
     assert report.rows[0].accuracy == bench_module.Judged(6, 100.0)

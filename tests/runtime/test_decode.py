@@ -89,6 +89,31 @@ def test_an_answer_decides_by_the_thresholds_of_its_artefact() -> None:
     assert result.label_or_concept(0.4) == Decision("class", "cat", None, pytest.approx(0.5))
 
 
+def test_an_answer_has_the_logits_of_its_probabilities() -> None:
+    result = answer(0.25, 0.125, 0.625)
+    np.testing.assert_allclose(np.exp(result.logits), result.probabilities, rtol=1e-6)
+
+
+def test_an_answer_cannot_be_changed() -> None:
+    result = answer(0.25, 0.125, 0.625)
+    with pytest.raises(AttributeError):
+        result.label = "dog"  # type: ignore[misc]
+    with pytest.raises(ValueError, match="read-only"):
+        result.probabilities[0] = 1
+
+
+def test_an_answer_shows_what_it_says() -> None:
+    assert repr(answer(0.25, 0.125, 0.625)).startswith("Answer(label='car', score=0.625, concepts={'kind': ")
+
+
+@pytest.mark.parametrize("read", ["label", "score", "index", "probabilities", "concepts", "logits", "top", "to_dict"])
+def test_nothing_can_be_read_off_an_answer_that_is_no_number(read: str) -> None:
+    row = np.array([0, 0, 0, 0.5, np.nan, 0.5, 0, 0, 0, 0], np.float32)
+    result = Answer(row.tobytes(), HIERARCHY)
+    with pytest.raises(BundleError, match="probabilities: expected numbers, got NaN"):
+        {"top": lambda: result.top(1), "to_dict": result.to_dict}.get(read, lambda: getattr(result, read))()
+
+
 def test_a_probability_that_is_no_number_is_refused() -> None:
     with pytest.raises(BundleError, match="probabilities: expected numbers, got NaN"):
         answer(0.5, float("nan"), 0.5)

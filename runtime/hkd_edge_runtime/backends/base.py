@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
-import numpy.typing as npt
+from numpy import ndarray
 
-from hkd_edge_runtime.errors import BundleError, ClosedModelError, InputError
+from hkd_edge_runtime.errors import BundleError, BusyModelError, ClosedModelError, InputError
 from hkd_edge_runtime.packages import is_installed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
     from hkd_edge_runtime.manifest import Artefact
 
 INPUT = "images"
 LOGITS = "logits"
 PROBABILITIES = "probabilities"
 CONCEPT_PROBABILITIES = "concept_probabilities"
+OUTPUTS = (LOGITS, PROBABILITIES, CONCEPT_PROBABILITIES)
+UINT8 = np.dtype(np.uint8)
 
 
-@dataclass(frozen=True, eq=False)
-class Outputs:
+class Outputs(NamedTuple):
     """What a model answers for N images: C classes, K concepts of all axes side by side (K = 0 without axes).
 
     Attributes:
@@ -37,23 +43,50 @@ class Outputs:
     concept_probabilities: npt.NDArray[np.float32]
 
 
+class Bound:
+    """Arrays for one image at fixed places, which a runtime reads and writes without being given them in each call.
+
+    Attributes:
+        images: (1, H, W, C) uint8, the input.
+        row: (2 C + K,) float32, all outputs: logits, probabilities, concept probabilities.
+        outputs: views of `row` by the name of the output, (1, C) or (1, K).
+        infer: runs the model once; the backend sets it when it has bound the arrays.
+    """
+
+    infer: Callable[[], object]
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, concepts: int) -> None:
+        self.images: npt.NDArray[np.uint8] = np.zeros((1, *shape), np.uint8)
+        self.row: npt.NDArray[np.float32] = np.zeros(2 * classes + concepts, np.float32)
+        parts = np.split(self.row[np.newaxis], (classes, 2 * classes), axis=1)
+        self.outputs: Mapping[str, npt.NDArray[np.float32]] = dict(zip(OUTPUTS, parts, strict=True))
+
+
 class Backend(ABC):
-    """An inference runtime with one model open, or none. Not safe to use from several threads at once.
+    """An inference runtime with one model open, or none. One thread at a time may use it; a second one is refused.
 
     Attributes:
         name: the `target` of the artefacts that it opens.
         package: the module that it imports when it opens a file.
         requirement: what pip is given to install that.
-        max_batch: the most images that one call of the runtime takes; larger batches are split. None: any number.
+        max_batch: the most images that `_run` takes, None for any number; `run` splits larger batches.
     """
 
     name: ClassVar[str]
     package: ClassVar[str]
     requirement: ClassVar[str]
+    max_batch: int | None = None
 
     def __init__(self) -> None:
+        lock = Lock()
+        self._acquire, self._release = lock.acquire, lock.release
         self._shape: tuple[int, int, int] | None = None
-        self.max_batch: int | None = None
+        self._bound: Bound | None = None
+        # What `run_one` needs of `_bound`. Without shapes no image fits, and the others are not used.
+        self._shapes: Collection[tuple[int, ...]] = ()
+        self._pixels = memoryview(b"")
+        self._infer: Callable[[], object] = object
+        self._read_row: Callable[[], bytes] = bytes
 
     @classmethod
     def for_artefact(cls, artefact: Artefact) -> Backend:
@@ -71,6 +104,11 @@ class Backend(ABC):
         if is_installed(cls.package):
             return None
         return f'expected a runtime for {cls.name} to be installed, found none. Run: pip install "{cls.requirement}"'
+
+    @classmethod
+    def device(cls) -> str:
+        """What it computes on, if that is not the processor; empty if it is."""
+        return ""
 
     @abstractmethod
     def version(self) -> str:
@@ -94,30 +132,63 @@ class Backend(ABC):
             ValueError: for threads < 1.
             MissingBackendError: if the runtime is not installed.
             BundleError: if the file is not a model, or breaks the contract (uint8 NHWC in, `Outputs` out).
+            BusyModelError: if another thread is inside this backend.
         """
         if threads < 1:
             raise ValueError(f"threads: expected a number >= 1, got {threads}.")
         self.close()
-        self._shape = self._open(path, threads)
+        with self._alone():
+            self._shape = self._open(path, threads)
 
     def run(self, images: npt.NDArray[np.uint8]) -> Outputs:
-        """The outputs for `images`, uint8 (N, H, W, C) with N >= 1.
+        """The outputs for `images`, uint8 (N, H, W, C) with N >= 1; the arrays belong to the caller.
 
         Raises:
             ClosedModelError: if no model is open.
             InputError: for another dtype or shape.
+            BundleError: if the runtime refuses the model only now.
+            BusyModelError: if another thread is inside this backend.
         """
-        check_batch(images, self.input_shape)
-        images = np.ascontiguousarray(images)
-        if self.max_batch is None or len(images) <= self.max_batch:
-            return self._run(images)
-        starts = range(0, len(images), self.max_batch)
-        return _joined([self._run(images[start : start + self.max_batch]) for start in starts])
+        with self._alone():
+            check_batch(images, self.input_shape)
+            if len(images) == 1 and (bound := self._bound_arrays()):
+                return self._run_bound(bound, images)
+            limit = self.max_batch or len(images)
+            starts = range(0, len(images), limit)
+            parts = [self._run(np.ascontiguousarray(images[start : start + limit])) for start in starts]
+            return parts[0] if len(parts) == 1 else Outputs(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def run_one(self, image: npt.NDArray[np.uint8]) -> bytes:
+        """All outputs for one image, uint8 (H, W, C) or for one channel (H, W), as the bytes of 2 C + K float32.
+
+        They are the logits, probabilities and concept probabilities, one after the other.
+
+        Raises:
+            ClosedModelError, InputError, BundleError, BusyModelError: as `run`.
+        """
+        # Short and flat, and bytes instead of arrays: after a run the processor's caches hold the model, and code
+        # that has to be fetched again costs more than what it does. Copying by numpy takes twice as long here.
+        if not self._acquire(False):
+            self._refuse_second_thread()
+        try:
+            if type(image) is ndarray and image.dtype is UINT8 and image.shape in self._shapes:
+                self._pixels[:] = image.tobytes()
+                self._infer()
+                return self._read_row()
+            return self._run_other(image)
+        finally:
+            self._release()
 
     def close(self) -> None:
-        """Frees the model; a second call does nothing."""
-        self._shape = None
-        self._close()
+        """Frees the model; a second call does nothing.
+
+        Raises:
+            BusyModelError: if another thread is inside this backend.
+        """
+        with self._alone():
+            self._shape = None
+            self._unbind()
+            self._close()
 
     @abstractmethod
     def _open(self, path: Path, threads: int) -> tuple[int, int, int]:
@@ -127,17 +198,55 @@ class Backend(ABC):
     def _run(self, images: npt.NDArray[np.uint8]) -> Outputs:
         """Runs a checked, contiguous batch; the arrays that it returns belong to the caller."""
 
+    def _bind(self, shape: tuple[int, int, int]) -> Bound | None:
+        """The open model bound to arrays for one image of `shape`; None if the runtime gains nothing by that.
+
+        Called at the first single image; what it holds besides the `Bound` is for `_close` to free.
+        """
+        return None
+
     @abstractmethod
     def _close(self) -> None:
         """Frees what `_open` made; also called when nothing is open."""
 
+    def _bound_arrays(self) -> Bound | None:
+        if self._bound is None and (bound := self._bind(self.input_shape)):
+            shape = self.input_shape
+            self._bound = bound
+            self._shapes = {shape, shape[:2]} if shape[2] == 1 else {shape}
+            self._pixels = bound.images.data.cast("B")
+            self._infer, self._read_row = bound.infer, bound.row.tobytes
+        return self._bound
 
-def _joined(parts: list[Outputs]) -> Outputs:
-    return Outputs(
-        np.concatenate([part.logits for part in parts]),
-        np.concatenate([part.probabilities for part in parts]),
-        np.concatenate([part.concept_probabilities for part in parts]),
-    )
+    def _unbind(self) -> None:
+        self._bound = None
+        self._shapes, self._pixels, self._infer, self._read_row = (), memoryview(b""), object, bytes
+
+    def _run_bound(self, bound: Bound, images: npt.NDArray[np.uint8]) -> Outputs:
+        bound.images[...] = images
+        bound.infer()
+        return Outputs(*(array.copy() for array in bound.outputs.values()))
+
+    def _run_other(self, image: object) -> bytes:
+        images = np.ascontiguousarray(check_image(image, self.input_shape)[np.newaxis])
+        bound = self._bound_arrays()
+        outputs = self._run(images) if bound is None else self._run_bound(bound, images)
+        return np.concatenate(outputs, axis=1).tobytes()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._acquire(False):
+            self._refuse_second_thread()
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _refuse_second_thread(self) -> NoReturn:
+        raise BusyModelError(
+            f"expected one thread at a time in a model on {self.name}, got a second one before the first was done. "
+            "Load one model per thread, or hold a lock around each call."
+        )
 
 
 def check_batch(images: object, shape: tuple[int, int, int]) -> None:
@@ -146,19 +255,45 @@ def check_batch(images: object, shape: tuple[int, int, int]) -> None:
     Raises:
         InputError: saying what was expected and what arrived.
     """
-    if not isinstance(images, np.ndarray):
+    if not isinstance(images, ndarray):
         raise InputError(f"images: {_expected(shape)}, got {type(images).__name__}. Convert it with numpy.")
-    if images.dtype != np.uint8:
-        raise InputError(
-            f"images: {_expected(shape)}, got dtype {images.dtype}. "
-            "Give pixels from 0 to 255; the model normalises them."
-        )
+    if images.dtype != UINT8:
+        raise InputError(f"images: {_expected(shape)}, got dtype {images.dtype}. {pixel_advice(images.dtype)}")
     if images.ndim != 4 or images.shape[1:] != shape:
         raise InputError(
             f"images: {_expected(shape)}, got shape {images.shape}. Check size, channels and layout (NHWC)."
         )
     if len(images) == 0:
         raise InputError(f"images: {_expected(shape)} with N >= 1, got an empty batch. Give at least one image.")
+
+
+def check_image(image: object, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """`image` itself as (H, W, C), if it is a uint8 array of `shape`, or for one channel (H, W).
+
+    Raises:
+        InputError: saying what was expected and what arrived.
+    """
+    if not isinstance(image, ndarray):
+        raise InputError(f"image: expected a path or a uint8 array, got {type(image).__name__}.")
+    if image.dtype != UINT8:
+        raise InputError(f"image: expected dtype uint8, got {image.dtype}. {pixel_advice(image.dtype)}")
+    with_channel = image[..., np.newaxis] if image.ndim == 2 and shape[2] == 1 else image
+    if with_channel.shape != shape:
+        raise InputError(
+            f"image: expected shape {shape}, got {with_channel.shape}. "
+            "Check size and channels, or fit it with fit_image; files are resized."
+        )
+    return with_channel
+
+
+def pixel_advice(dtype: np.dtype[Any]) -> str:
+    """What to do with an array of `dtype` that should hold pixels."""
+    if dtype.kind == "f":
+        return (
+            "Give pixels from 0 to 255, not normalised: image.astype(np.uint8), or where they run from 0 to 1 "
+            "(image * 255).round().astype(np.uint8)."
+        )
+    return "Give pixels from 0 to 255; the model normalises them."
 
 
 def _expected(shape: tuple[int, int, int]) -> str:

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hkd_edge_runtime.backends.base import (
-    Backend,
-    Outputs,
-)
+from hkd_edge_runtime.backends.base import Backend, Outputs
 from hkd_edge_runtime.cache import cache_folder
 from hkd_edge_runtime.errors import MissingBackendError
 from hkd_edge_runtime.packages import is_installed
@@ -72,6 +69,12 @@ class TensorRtBackend(Backend):
         if installed.current_gpu() is None:
             return no_gpu(found)
         return None
+
+    @classmethod
+    def device(cls) -> str:
+        """The GPU's name and compute capability; empty without one."""
+        gpu = installed.current_gpu()
+        return f"{gpu.name}, compute capability {gpu.compute_capability}" if gpu else ""
 
     @property
     def graph_refusal(self) -> str | None:

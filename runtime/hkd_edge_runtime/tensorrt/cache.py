@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
+from hkd_edge_runtime.cache import CacheWarning
 from hkd_edge_runtime.tensorrt.installed import Gpu
 from hkd_edge_runtime.tensorrt.progress import Tell
 from hkd_edge_runtime.tensorrt.record import BatchProfile
@@ -76,7 +77,7 @@ def cached_engine(folder: Path, key: EngineKey, maker: EngineMaker, tell: Tell) 
     """The engine of `key` from `folder`; built, and kept there, if it is not there, is damaged, or is refused.
 
     A second process that wants the same engine waits for the first and takes its result. Where `folder` cannot be
-    written, a RuntimeWarning says so and the engine lives in memory alone. None if even the new one is refused.
+    written, a CacheWarning says so and the engine lives in memory alone. None if even the new one is refused.
     """
     plan = folder / key.plan_name
     engine = _read(plan, key, maker)
@@ -136,6 +137,6 @@ def _warn_unwritable(folder: Path, error: OSError) -> None:
     warnings.warn(
         f"{folder}: expected to keep the TensorRT engine there, but it cannot be written ({error.strerror}), so it "
         "is built again each time. Set XDG_CACHE_HOME to a folder that can be.",
-        RuntimeWarning,
+        CacheWarning,
         stacklevel=2,
     )

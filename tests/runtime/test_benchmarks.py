@@ -1,0 +1,50 @@
+"""The scripts in benchmarks/: they run, and memory is flat. What they measure is not judged on a shared machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read from /proc")
+
+
+def python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Python with the search path of this one and the benchmarks."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env={"PYTHONPATH": ":".join([str(BENCHMARKS), *(path for path in sys.path if path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_wrapper_is_measured_against_every_runtime(bundle_maker: Callable[..., Path]) -> None:
+    folder = bundle_maker({"target": "onnxruntime"}, {"target": "openvino"})
+    done = python(BENCHMARKS / "wrapper.py", folder, "--n", "20", "--rounds", "2", "--imports", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [each["artefact"] for each in report["costs"]] == ["onnxruntime fp32", "openvino fp32"]
+    assert all(each["predict_p50_us"] > 0 and each["raw_p50_us"] > 0 for each in report["costs"])
+    assert "ratio" in python(BENCHMARKS / "wrapper.py", folder, "--n", "20", "--rounds", "2", "--imports", "1").stdout
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+def test_memory_is_flat_over_twenty_thousand_predictions(bundle_maker: Callable[..., Path], target: str) -> None:
+    done = python(BENCHMARKS / "endurance.py", bundle_maker({"target": target}), "--n", "20000", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert len(report["rss_mb"]) == 20
+    assert report["growth_mb"] <= 1
+
+
+def test_growing_memory_is_found() -> None:
+    code = "from endurance import growth_mb; print(growth_mb([50.0] * 5 + [50.0 + step for step in range(15)]))"
+    assert float(python("-c", code).stdout) == 14
