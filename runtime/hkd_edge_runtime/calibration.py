@@ -122,9 +122,9 @@ def _version(target: str) -> str:
 
 
 def _line(path: str, start: str = "") -> str:
-    """The first line of a text file that begins with `start`; empty if there is none."""
+    """The first line of a text file that begins with `start`, without that and a colon; empty if there is none."""
     try:
         lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return next((line.strip("\0 ") for line in lines if line.startswith(start)), "")
+    return next((line.removeprefix(start).strip("\0\t: ") for line in lines if line.startswith(start)), "")
