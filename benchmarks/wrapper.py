@@ -18,13 +18,14 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from raw import RAW_CALLS
 
-from hkd_edge_runtime import load
+from hkd_edge_runtime import Model, load
 from hkd_edge_runtime.board import read_board
 from hkd_edge_runtime.golden import read_golden
 from hkd_edge_runtime.manifest import Artefact, read_manifest
@@ -56,16 +57,8 @@ def measure(bundle: Path, artefact: Artefact, n: int, rounds: int) -> Cost:
             raw()
             model.predict(images[index % len(images)])
         seconds = np.empty((rounds, n, 2))
-        for pair in seconds.reshape(-1, 2):
-            image = images[random.randrange(len(images))]
-            for column in random.sample((0, 1), 2):
-                started = time.perf_counter()
-                if column == 0:
-                    raw()
-                else:
-                    answer = model.predict(image)
-                pair[column] = time.perf_counter() - started
-            assert answer.label
+        for one_round in seconds:
+            _take_turns(raw, model, images, one_round)
         rss_after_predictions_mb = rss_mb()
     by_round = np.median(seconds, axis=1)
     raw_s, predict_s = np.median(seconds.reshape(-1, 2), axis=0)
@@ -80,16 +73,38 @@ def measure(bundle: Path, artefact: Artefact, n: int, rounds: int) -> Cost:
     )
 
 
-def import_ms(repeats: int) -> float:
-    """Median milliseconds by which a fresh Python takes longer for numpy and the runtime than for numpy alone.
+def _take_turns(raw: Callable[[], object], model: Model, images: np.ndarray, seconds: np.ndarray) -> None:
+    """Fills `seconds` (n, 2) with the times of a raw call and of `predict`."""
+    clock = time.perf_counter
+    picked = [images[index] for index in np.random.default_rng().integers(len(images), size=len(seconds))]
+    raw_first = [random.random() < 0.5 for _ in seconds]
+    raw_s, predict_s = [], []
+    for image, first in zip(picked, raw_first, strict=True):
+        if first:
+            started = clock()
+            raw()
+            raw_s.append(clock() - started)
+        started = clock()
+        answer = model.predict(image)
+        predict_s.append(clock() - started)
+        assert answer.label
+        del answer
+        if not first:
+            started = clock()
+            raw()
+            raw_s.append(clock() - started)
+    seconds[:, 0], seconds[:, 1] = raw_s, predict_s
 
-    The two take turns; the median is that of the pairs' differences.
+
+def import_ms(repeats: int) -> tuple[float, float]:
+    """Median milliseconds that a fresh Python takes with numpy alone, and how many more with the runtime imported too.
+
+    The two take turns; the second number is the median of the pairs' differences.
     """
-    differences = []
-    for _ in range(repeats):
-        alone, both = (_start_ms(code) for code in ("import numpy", "import numpy, hkd_edge_runtime as h; h.load"))
-        differences.append(both - alone)
-    return round(statistics.median(differences), 1)
+    codes = "import numpy", "import numpy, hkd_edge_runtime as h; h.load"
+    pairs = [tuple(_start_ms(code) for code in codes) for _ in range(repeats)]
+    numpy_ms = statistics.median(alone for alone, _ in pairs)
+    return round(numpy_ms, 1), round(statistics.median(both - alone for alone, both in pairs), 1)
 
 
 def _start_ms(code: str) -> float:
@@ -133,13 +148,15 @@ def main() -> None:
             costs.append(measure(options.bundle, artefact, options.n, options.rounds))
         else:
             warnings.warn(f"{artefact.title}: left out, it does not run here or has no raw call", stacklevel=1)
+    numpy_ms, over_numpy_ms = import_ms(options.imports)
     report = {
         "machine": dict(read_board().facts),
         "versions": versions(),
         "n": options.n,
         "rounds": options.rounds,
         "threads": 1,
-        "import_over_numpy_ms": import_ms(options.imports),
+        "python_with_numpy_ms": numpy_ms,
+        "import_over_numpy_ms": over_numpy_ms,
         "imports": options.imports,
         "costs": [asdict(cost) for cost in costs],
     }
@@ -150,7 +167,8 @@ def _text(report: dict[str, object], costs: list[Cost]) -> str:
     lines = [
         f"machine {report['machine']}, versions {report['versions']}",
         f"{report['rounds']} rounds of {report['n']} calls, 1 thread, batch 1",
-        f"import  {report['import_over_numpy_ms']} ms over numpy (median of {report['imports']} pairs)",
+        f"import  {report['import_over_numpy_ms']} ms over the {report['python_with_numpy_ms']} ms of Python with numpy "
+        f"(medians of {report['imports']} pairs)",
     ]
     for each in costs:
         lines.append(
