@@ -167,8 +167,8 @@ def _text(report: dict[str, object], costs: list[Cost]) -> str:
     lines = [
         f"machine {report['machine']}, versions {report['versions']}",
         f"{report['rounds']} rounds of {report['n']} calls, 1 thread, batch 1",
-        f"import  {report['import_over_numpy_ms']} ms over the {report['python_with_numpy_ms']} ms of Python with "
-        f"numpy (medians of {report['imports']} pairs)",
+        f"import  {report['import_over_numpy_ms']} ms over the {report['python_with_numpy_ms']} ms with numpy alone "
+        f"(medians of {report['imports']} pairs)",
     ]
     for each in costs:
         lines.append(
