@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,9 @@ import pytest
 
 # Threads that wait by spinning are up to 8 times slower on a busy machine; on an idle one they win a third.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# A shell's background jobs ignore Ctrl-C, and so would all that they start: tests of it must not depend on that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).resolve().parents[1]
