@@ -19,8 +19,8 @@ from pathlib import Path
 from examples.jetson.inbox import Inbox
 from examples.jetson.notify import sd_notify, watchdog_interval_s
 from examples.shared.frames import Frames, OpenCvCamera, camera_frames, first_camera
+from examples.shared.options import add_threshold
 from examples.shared.stop import StopSignals
-from examples.shared.told import tell
 from hkd_edge_runtime import Answer, HkdEdgeError, InputError, Model, load
 
 log = logging.getLogger("hkd_edge.worker")
@@ -72,7 +72,7 @@ def watch_inbox(model: Model, inbox: Inbox, stop: StopSignals, pulse: Pulse, opt
         stop.pause(options.poll)
 
 
-def watch_camera(model: Model, frames: Frames, stop: StopSignals, pulse: Pulse, threshold: float) -> None:
+def watch_camera(model: Model, frames: Frames, stop: StopSignals, pulse: Pulse, threshold: float | None) -> None:
     """Prints the result of each frame until a signal comes or the frames end."""
     for frame in frames:
         pulse.beat()
@@ -82,7 +82,7 @@ def watch_camera(model: Model, frames: Frames, stop: StopSignals, pulse: Pulse, 
             _print({"frame": frame.name} | result_of(model, model.predict(frame.image), threshold))
 
 
-def classify_file(model: Model, inbox: Inbox, image: Path, threshold: float) -> None:
+def classify_file(model: Model, inbox: Inbox, image: Path, threshold: float | None) -> None:
     """Writes the result of one image, or why there is none, and takes the image out of the inbox."""
     try:
         answer = model.predict(image)
@@ -98,12 +98,12 @@ def classify_file(model: Model, inbox: Inbox, image: Path, threshold: float) -> 
     _print(result)
 
 
-def result_of(model: Model, answer: Answer, threshold: float) -> dict[str, object]:
+def result_of(model: Model, answer: Answer, threshold: float | None) -> dict[str, object]:
     """What is written of an answer, as plain JSON values."""
     return {
         "time": time.time(),
         "artefact": model.artefact.title,
-        "told": asdict(tell(answer, threshold)),
+        "decision": asdict(answer.label_or_concept(threshold)),
     } | answer.to_dict()
 
 
@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--target", default="auto", help="tensorrt, onnxruntime, ... or auto (default)")
     parser.add_argument("--precision", default="auto", help="fp16, int8, ... or auto (default)")
     parser.add_argument("--threads", type=int, default=1, help="threads of a runtime on the CPU (default 1)")
-    parser.add_argument("--threshold", type=float, default=0.8, help="score to be sure of (default 0.8)")
+    add_threshold(parser)
     return parser
 
 

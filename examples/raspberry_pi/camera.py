@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
@@ -25,9 +26,9 @@ from examples.shared.frames import (
     first_camera,
     folder_frames,
 )
+from examples.shared.options import add_threshold
 from examples.shared.stop import StopSignals
-from examples.shared.told import Told, tell
-from hkd_edge_runtime import Answer, HkdEdgeError, InputError, Model, load
+from hkd_edge_runtime import Answer, Decision, HkdEdgeError, InputError, Model, load
 from hkd_edge_runtime.manifest import InputSpec
 
 RATE_WINDOW = 30
@@ -79,7 +80,8 @@ def watch(model: Model, frames: Frames, stop: StopSignals, options: argparse.Nam
         if now - told_at >= options.every:
             told_at = now
             line = json_line if options.json else text_line
-            print(line(frame, answer, tell(answer, options.threshold), frames_per_s), file=out, flush=True)
+            decision = answer.label_or_concept(options.threshold)
+            print(line(frame, answer, decision, frames_per_s), file=out, flush=True)
         if classified == options.frames:
             return
 
@@ -102,20 +104,21 @@ class Rate:
         return (len(self._times) - 1) / seconds if seconds > 0 else 0.0
 
 
-def text_line(frame: Frame, answer: Answer, told: Told, frames_per_s: float) -> str:
+def text_line(frame: Frame, answer: Answer, decision: Decision, frames_per_s: float) -> str:
     """A line for people."""
     concepts = ", ".join(f"{axis} {each.concept or 'none'} {each.score:.2f}" for axis, each in answer.concepts.items())
     seen = f"{answer.label} {answer.score:.2f}" + (f"; {concepts}" if concepts else "")
-    return f"{frame.name}: {told} ({seen}; {frames_per_s:.1f} frames/s)"
+    decided = ": ".join(filter(None, (decision.axis, decision.name))) or "unsure"
+    return f"{frame.name}: {decided} ({seen}; {frames_per_s:.1f} frames/s)"
 
 
-def json_line(frame: Frame, answer: Answer, told: Told, frames_per_s: float) -> str:
+def json_line(frame: Frame, answer: Answer, decision: Decision, frames_per_s: float) -> str:
     """A line for programs."""
     return json.dumps(
         {
             "time": time.time(),
             "frame": frame.name,
-            "told": {"kind": told.kind, "name": told.name, "axis": told.axis, "score": told.score},
+            "decision": asdict(decision),
             "frames_per_s": frames_per_s,
         }
         | answer.to_dict()
@@ -158,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--target", default="auto", help="onnxruntime, openvino, ... or auto (default)")
     parser.add_argument("--precision", default="auto", help="fp32, int8, ... or auto (default)")
     parser.add_argument("--threads", type=int, default=1, help="threads of the runtime (default 1)")
-    parser.add_argument("--threshold", type=float, default=0.8, help="score to be sure of (default 0.8)")
+    add_threshold(parser)
     parser.add_argument("--every", type=float, default=0.0, metavar="S", help="a line each S seconds at most")
     parser.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     parser.add_argument("--repeat", action="store_true", help="read the folder again and again")

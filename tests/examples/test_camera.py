@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,9 +54,26 @@ def test_text_says_class_score_concepts_and_rate(
 def test_what_is_not_sure_is_told_as_unsure(
     digits_bundle: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, lines, _ = run(capsys, digits_bundle, "--source", pictures, "--threshold", 1.01)
+    _, lines, _ = run(capsys, digits_bundle, "--source", pictures, "--threshold", 1)
     assert len(lines) == 10
     assert all(": unsure (" in line for line in lines)
+
+
+def test_the_decision_is_that_of_the_bundles_own_thresholds(
+    digits_bundle: Path, pictures: Path, model: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, lines, _ = run(capsys, digits_bundle, "--source", pictures, "--json")
+    expected = [asdict(model.predict(path).label_or_concept()) for path in sorted(pictures.iterdir())]
+    assert [json.loads(line)["decision"] for line in lines] == expected
+
+
+@pytest.mark.parametrize("threshold", ["1.01", "-0.1", "nan"])
+def test_a_threshold_that_is_no_probability_is_refused(
+    digits_bundle: Path, threshold: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([str(digits_bundle), f"--threshold={threshold}"])
+    assert f"expected a number from 0 to 1, got {threshold}" in capsys.readouterr().err
 
 
 def test_a_broken_image_is_told_and_passed_over(
