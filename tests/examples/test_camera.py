@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -79,6 +80,7 @@ def test_a_threshold_that_is_no_probability_is_refused(
 def test_a_broken_image_is_told_and_passed_over(
     digits_bundle: Path, pictures: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     (pictures / "00.png").write_text("no image")
     code, lines, _ = run(capsys, digits_bundle, "--source", pictures)
     assert (code, len(lines)) == (0, 9)
@@ -104,6 +106,7 @@ def no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_camera_auto_says_why_and_takes_the_folder(
     digits_bundle: Path, pictures: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     code, lines, _ = run(capsys, digits_bundle, "--folder", pictures)
     assert (code, len(lines)) == (0, 10)
     assert "no camera: " in caplog.text
@@ -166,27 +169,27 @@ def test_a_camera_is_read_with_flat_memory_and_gets_the_answers_of_its_frames(
     monkeypatch.setattr(StopSignals, "pause", lambda self, seconds: False)
     expected = model.predict(fit_image(large_images[3], model.manifest.input))
     labels: dict[str, int] = {}
-    sizes = []
+    sizes = []  # from 300 to 1,500 frames up to 34 kB more, from 1,500 to 3,000 then 3 kB, to 6,000 2 kB
 
     class Sink:
         def write(self, text: str) -> None:
             if text.strip():
                 label = json.loads(text)["label"]
                 labels[label] = labels.get(label, 0) + 1
-                if labels[label] in (300, 1500):
+                if labels[label] in (1500, 3000):
                     gc.collect()
                     sizes.append(tracemalloc.get_traced_memory()[0])
 
         def flush(self) -> None:
             pass
 
-    options = _parser().parse_args(["bundle", "--json", "--frames", "1500"])
+    options = _parser().parse_args(["bundle", "--json", "--frames", "3000"])
     tracemalloc.start()
     with StopSignals() as stop:
         watch(model, open_source(options, model.manifest.input, stop), stop, options, Sink())  # type: ignore[arg-type]
     tracemalloc.stop()
-    assert labels == {expected.label: 1500}
-    assert sizes[1] - sizes[0] < 100_000
+    assert labels == {expected.label: 3000}
+    assert sizes[1] - sizes[0] < 32_000
 
 
 def test_the_rate_is_that_of_the_last_frames() -> None:
