@@ -210,7 +210,7 @@ def _bench(options: argparse.Namespace) -> None:
         starts=options.starts,
         images=options.images,
     )
-    report = bench(options.bundle, settings, _tell).to_dict()
+    report = bench(options.bundle, settings, _tell, require_signature=options.require_signature).to_dict()
     if options.json:
         _print_json(report)
         return

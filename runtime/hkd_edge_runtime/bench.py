@@ -29,6 +29,7 @@ from hkd_edge_runtime.turns import Pace, TimedCall, Timing, time_in_turns
 
 if TYPE_CHECKING:
     from hkd_edge_runtime.preprocess import Pixels
+    from hkd_edge_runtime.signature import PublicKey
 
 FORMAT = "hkd-edge-bench"
 FORMAT_VERSION = 1
@@ -127,15 +128,23 @@ class Report:
         return head | asdict(self) | {"settings": settings}
 
 
-def bench(path: str | os.PathLike[str], settings: Settings, progress: Progress = lambda text: None) -> Report:
+def bench(
+    path: str | os.PathLike[str],
+    settings: Settings,
+    progress: Progress = lambda text: None,
+    *,
+    require_signature: PublicKey | None = None,
+) -> Report:
     """Measures the bundle in a folder or an .hkd file; `progress` is told what is being done.
 
     Raises:
-        BundleError: if the bundle is damaged, lacks what was asked for, or no artefact of it answers rightly here.
+        BundleError: if the bundle is damaged, not signed as required, lacks what was asked for, or no artefact of it
+            answers rightly here.
+        KeyFileError: if `require_signature` is no public key.
         MissingBackendError: if no runtime that it needs is installed.
         InputError: if the folder of labelled images is not as it should be.
     """
-    with open_bundle(path) as bundle:
+    with open_bundle(path, require_signature) as bundle:
         usable, skipped = _usable(bundle.manifest, settings)
         labelled = _labelled(bundle, settings)
         board, before = read_board(), read_conditions()

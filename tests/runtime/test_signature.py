@@ -97,6 +97,15 @@ def test_a_bundle_without_a_signature_is_refused(bundle: Path, public: Path, for
         load(form(bundle), require_signature=public)
 
 
+@pytest.mark.parametrize("command", [["verify"], ["predict", "none.png"], ["bench", "--repeats", "1"]])
+def test_every_command_that_takes_the_key_requires_it(
+    bundle: Path, public: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *more = command
+    assert main([name, str(bundle), *more, "--require-signature", str(public)]) == 10
+    assert "expected a bundle that is signed, got none" in capsys.readouterr().err
+
+
 def test_a_signature_by_another_key_is_refused(
     bundle: Path, other_key: Any, public: Path, form: Callable[[Path], Path]
 ) -> None:
