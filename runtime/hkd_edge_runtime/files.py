@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-# Hashing is what takes the time: other sizes, one buffer for all, or threads gain nothing (docs/trust.md).
+# Hashing is what takes the time; larger pieces gain nothing.
 CHUNK_BYTES = 1 << 18
 
 
