@@ -11,10 +11,10 @@ import click
 from hkd_edge import __version__
 from hkd_edge.bundle_commands import bundle
 from hkd_edge_runtime.errors import HkdEdgeError
+from hkd_edge_runtime.targets import ALIASES, canonical_name
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
-_ALIASES = {"onnx": "onnxruntime", "ort": "onnxruntime", "ov": "openvino", "trt": "tensorrt", "engine": "tensorrt"}
-_TARGETS = ("onnxruntime", "openvino", "tensorrt", *_ALIASES)
+_TARGETS = (*dict.fromkeys(ALIASES.values()), *ALIASES)
 _PRECISIONS = ("fp32", "fp16", "int8")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -155,7 +155,7 @@ def export(
     """
     from hkd_edge.delivery.request import Request, describe, export_bare_file, is_exportable, overrides_for
 
-    names: Any = tuple(dict.fromkeys(_ALIASES.get(name, name) for name in targets))
+    names: Any = tuple(dict.fromkeys(canonical_name(name) for name in targets))
     formats: Any = tuple(dict.fromkeys(precisions))
     request = Request(names, formats, max_drop)
     if is_exportable(Path(source)):

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from hkd_edge_runtime.tensorrt.installed import MODULES
 
 # Threads that wait by spinning are up to 8 times slower on a busy machine; on an idle one they win a third.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -39,3 +42,23 @@ def digits_run(hkd_edge: Command, tmp_path_factory: pytest.TempPathFactory) -> P
     result = hkd_edge("run", "digits", "-o", run)
     assert result.returncode == 0, result.stderr
     return run
+
+
+def module(name: str) -> ModuleType:
+    """What stands in for a module of TensorRT that can be imported."""
+    made = ModuleType(name)
+    made.__version__ = "10.3.0"  # type: ignore[attr-defined]
+    return made
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch):
+    """Makes of the three modules just those given importable."""
+
+    def install(*modules: ModuleType) -> None:
+        for name in MODULES:
+            monkeypatch.setitem(sys.modules, name, None)
+        for one in modules:
+            monkeypatch.setitem(sys.modules, one.__name__, one)
+
+    return install

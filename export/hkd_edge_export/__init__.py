@@ -10,5 +10,5 @@ Importing this package loads none of torch, onnx, nncf or openvino; import the m
 
 from hkd_edge_runtime.telemetry import block_telemetry
 
-# Here, before any module of this package imports ONNX Runtime, which several do, some through other packages.
+# Here, before any module of this package imports ONNX Runtime, OpenVINO or NNCF, some through other packages.
 block_telemetry()

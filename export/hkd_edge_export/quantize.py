@@ -15,7 +15,6 @@ from hkd_edge_export.lint import lint_onnx
 from hkd_edge_export.lint_int8 import FULL_RANGE_INT8_RULES, UNSIGNED_INT8_RULES, WEIGHTED
 from hkd_edge_export.quiet import quiet
 from hkd_edge_runtime.backends.base import INPUT, LOGITS
-from hkd_edge_runtime.telemetry import block_telemetry
 
 if TYPE_CHECKING:
     import nncf
@@ -67,7 +66,6 @@ def nncf_arguments(model: onnx.ModelProto, calibration: npt.NDArray[np.uint8], f
         ExportError: for calibration images that do not fit the model.
     """
     _check_calibration(calibration, model)
-    block_telemetry()
     import nncf
 
     in_float = nodes_around_the_network(model.graph) + (_stem(model.graph) if float_stem else [])
@@ -85,7 +83,6 @@ def advanced_parameters(
     """The numbers that ONNX Runtime and OpenVINO are fast and right with; see `quantize_int8`."""
     if ranges not in RANGES:
         raise ValueError(f"ranges: expected one of {', '.join(RANGES)}, got {ranges!r}.")
-    block_telemetry()
     import nncf
     from nncf.quantization.advanced_parameters import QuantizationParameters
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet

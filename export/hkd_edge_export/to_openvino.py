@@ -12,7 +12,6 @@ from onnx import GraphProto
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.lint import read_onnx
 from hkd_edge_runtime.files import write_atomically
-from hkd_edge_runtime.telemetry import block_telemetry
 
 if TYPE_CHECKING:
     import openvino
@@ -31,7 +30,6 @@ def to_openvino(onnx: Path, xml: Path, *, half_weights: bool = False) -> Path:
         ExportError: where `onnx` is no ONNX model, or OpenVINO cannot read it. Existing files then stay.
     """
     expected = read_onnx(onnx).graph
-    block_telemetry()
     import openvino
     from openvino import frontend
 

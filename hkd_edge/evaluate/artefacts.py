@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hkd_edge_runtime.backends import Backend, Outputs, backend_class
+from hkd_edge_runtime.backends.base import joined
 from hkd_edge_runtime.backends.onnxruntime import OnnxRuntimeBackend
 from hkd_edge_runtime.backends.openvino import OpenVinoBackend
 from hkd_edge_runtime.evaluation import top1_percent
@@ -106,11 +107,7 @@ def answer(
         for start in range(0, len(images), _BATCH_SIZE):
             parts.append(backend.run(images[start : start + _BATCH_SIZE]))
             on_image(min(start + _BATCH_SIZE, len(images)), len(images))
-    return Outputs(
-        np.concatenate([part.logits for part in parts]),
-        np.concatenate([part.probabilities for part in parts]),
-        np.concatenate([part.concept_probabilities for part in parts]),
-    )
+    return joined(parts)
 
 
 def measure_latency(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hkd_edge_runtime.backends.base import UINT8, check_image, pixel_advice
+from hkd_edge_runtime.backends.base import check_dtype, check_image
 from hkd_edge_runtime.errors import InputError
 from hkd_edge_runtime.packages import import_package
 
@@ -56,8 +56,7 @@ def to_batch(sources: Pixels | Sequence[ImageSource], spec: InputSpec) -> Pixels
         MissingBackendError: as `to_pixels`.
     """
     if isinstance(sources, np.ndarray):
-        if sources.dtype != UINT8:
-            raise InputError(f"image: expected dtype uint8, got {sources.dtype}. {pixel_advice(sources.dtype)}")
+        check_dtype(sources)
         with_channel = sources[..., np.newaxis] if sources.ndim == 3 and spec.channels == 1 else sources
         if with_channel.ndim != 4 or with_channel.shape[1:] != spec.shape:
             raise InputError(
@@ -210,8 +209,7 @@ def _on_black(image: Any, pillow: Any) -> Any:
 def _check_picture(array: object) -> None:
     if not isinstance(array, np.ndarray):
         raise InputError(f"image: expected a uint8 array, got {type(array).__name__}.")
-    if array.dtype != UINT8:
-        raise InputError(f"image: expected dtype uint8, got {array.dtype}. {pixel_advice(array.dtype)}")
+    check_dtype(array)
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise InputError(f"image: expected shape (h, w) or (h, w, 1, 3 or 4), got {array.shape}. Give one picture.")
 

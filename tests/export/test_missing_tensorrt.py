@@ -4,32 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from hkd_edge_export import to_tensorrt
 from hkd_edge_export.to_tensorrt import find_tensorrt, missing_reason
-from hkd_edge_runtime.tensorrt.installed import MODULES, Gpu
-
-
-def module(name: str) -> ModuleType:
-    made = ModuleType(name)
-    made.__version__ = "10.3.0"  # type: ignore[attr-defined]
-    return made
-
-
-@pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch):
-    """Makes of the three modules just those given importable."""
-
-    def install(*modules: ModuleType) -> None:
-        for name in MODULES:
-            monkeypatch.setitem(sys.modules, name, None)
-        for one in modules:
-            monkeypatch.setitem(sys.modules, one.__name__, one)
-
-    return install
+from hkd_edge_runtime.tensorrt.installed import Gpu
+from tests.conftest import module
 
 
 @pytest.fixture

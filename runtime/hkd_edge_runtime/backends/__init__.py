@@ -7,6 +7,7 @@ from typing import cast
 
 from hkd_edge_runtime.backends.base import Backend, Outputs
 from hkd_edge_runtime.errors import MissingBackendError, did_you_mean
+from hkd_edge_runtime.targets import ALIASES, canonical_name
 
 __all__ = ["ALIASES", "BACKENDS", "Backend", "Outputs", "backend_class", "canonical_name"]
 
@@ -15,19 +16,6 @@ BACKENDS: dict[str, str] = {
     "openvino": "hkd_edge_runtime.backends.openvino:OpenVinoBackend",
     "tensorrt": "hkd_edge_runtime.backends.tensorrt:TensorRtBackend",
 }
-
-ALIASES: dict[str, str] = {
-    "onnx": "onnxruntime",
-    "ort": "onnxruntime",
-    "ov": "openvino",
-    "trt": "tensorrt",
-    "engine": "tensorrt",
-}
-
-
-def canonical_name(name: str) -> str:
-    """The name in the registry for an alias; any other name as it is."""
-    return ALIASES.get(name, name)
 
 
 def backend_class(name: str) -> type[Backend]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
@@ -40,6 +40,17 @@ class Outputs(NamedTuple):
     logits: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32]
     concept_probabilities: npt.NDArray[np.float32]
+
+
+def outputs_of(arrays: Iterable[npt.NDArray[np.float32]]) -> Outputs:
+    """The outputs in the order of `OUTPUTS`, of which a model without axes lacks the last."""
+    logits, probabilities, *concepts = arrays
+    return Outputs(logits, probabilities, concepts[0] if concepts else np.empty((len(logits), 0), np.float32))
+
+
+def joined(parts: Sequence[Outputs]) -> Outputs:
+    """The outputs of several batches as those of one."""
+    return parts[0] if len(parts) == 1 else Outputs(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 class Bound:
@@ -155,8 +166,7 @@ class Backend(ABC):
                 return self._run_bound(bound, images)
             limit = self.max_batch or len(images)
             starts = range(0, len(images), limit)
-            parts = [self._run(np.ascontiguousarray(images[start : start + limit])) for start in starts]
-            return parts[0] if len(parts) == 1 else Outputs(*map(np.concatenate, zip(*parts, strict=True)))
+            return joined([self._run(np.ascontiguousarray(images[start : start + limit])) for start in starts])
 
     def run_one(self, image: npt.NDArray[np.uint8]) -> bytes:
         """All outputs for one image, uint8 (H, W, C) or for one channel (H, W), as the bytes of 2 C + K float32.
@@ -282,8 +292,7 @@ def check_image(image: object, shape: tuple[int, int, int]) -> npt.NDArray[np.ui
     """
     if not isinstance(image, ndarray):
         raise InputError(f"image: expected a path or a uint8 array, got {type(image).__name__}.")
-    if image.dtype != UINT8:
-        raise InputError(f"image: expected dtype uint8, got {image.dtype}. {pixel_advice(image.dtype)}")
+    check_dtype(image)
     with_channel = image[..., np.newaxis] if image.ndim == 2 and shape[2] == 1 else image
     if with_channel.shape != shape:
         raise InputError(
@@ -291,6 +300,16 @@ def check_image(image: object, shape: tuple[int, int, int]) -> npt.NDArray[np.ui
             "Check size and channels, or fit it with fit_image; files are resized."
         )
     return with_channel
+
+
+def check_dtype(image: npt.NDArray[Any]) -> None:
+    """Refuses pixels that are not uint8.
+
+    Raises:
+        InputError: saying what was expected and what arrived.
+    """
+    if image.dtype != UINT8:
+        raise InputError(f"image: expected dtype uint8, got {image.dtype}. {pixel_advice(image.dtype)}")
 
 
 def pixel_advice(dtype: np.dtype[Any]) -> str:

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hkd_edge_runtime.backends.base import (
-    CONCEPT_PROBABILITIES,
     INPUT,
-    LOGITS,
-    PROBABILITIES,
+    OUTPUTS,
     Backend,
     Bound,
     Outputs,
     check_contract,
     check_input_shape,
+    outputs_of,
 )
 from hkd_edge_runtime.errors import BundleError, MissingBackendError
 from hkd_edge_runtime.packages import import_package, installed_version
@@ -64,12 +63,11 @@ class OnnxRuntimeBackend(Backend):
         sizes = [size if isinstance(size, int) else None for size in session.get_inputs()[0].shape]
         shape = check_input_shape(path, sizes)
         self._session = session
-        self._names = [name for name in (LOGITS, PROBABILITIES, CONCEPT_PROBABILITIES) if name in names]
+        self._names = [name for name in OUTPUTS if name in names]
         return shape
 
     def _run(self, images: npt.NDArray[np.uint8]) -> Outputs:
-        logits, probabilities, *concepts = self._session.run(self._names, {INPUT: images})
-        return Outputs(logits, probabilities, concepts[0] if concepts else np.empty((len(images), 0), np.float32))
+        return outputs_of(self._session.run(self._names, {INPUT: images}))
 
     def _bind(self, shape: tuple[int, int, int]) -> Bound:
         # The sizes of the outputs may be symbolic in the file; a blank image tells them.

@@ -15,12 +15,13 @@ from hkd_edge_runtime.backends.base import (
     CONCEPT_PROBABILITIES,
     INPUT,
     LOGITS,
-    PROBABILITIES,
+    OUTPUTS,
     Backend,
     Bound,
     Outputs,
     check_contract,
     check_input_shape,
+    outputs_of,
 )
 from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.packages import import_package
@@ -68,7 +69,7 @@ class OpenVinoBackend(Backend):
         check_contract(path, inputs, set(names))
         sizes = [None if size.is_dynamic else size.get_length() for size in self._model.input(0).partial_shape]
         shape = check_input_shape(path, sizes)
-        self._names = [name for name in (LOGITS, PROBABILITIES, CONCEPT_PROBABILITIES) if name in names]
+        self._names = [name for name in OUTPUTS if name in names]
         return shape
 
     def _run(self, images: npt.NDArray[np.uint8]) -> Outputs:
@@ -76,8 +77,7 @@ class OpenVinoBackend(Backend):
             self._request = self._compile(self._model).create_infer_request()
         # The input may be shared, as infer() returns only when it has been read; the outputs are copies.
         results = self._request.infer({INPUT: images}, share_inputs=True, share_outputs=False)
-        logits, probabilities, *concepts = (results[name] for name in self._names)
-        return Outputs(logits, probabilities, concepts[0] if concepts else np.empty((len(images), 0), np.float32))
+        return outputs_of(results[name] for name in self._names)
 
     def _bind(self, shape: tuple[int, int, int]) -> Bound:
         # With the batch open, OpenVINO plans anew in each call, which for one image costs nearly as much as the image.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hkd_edge_runtime.backends.base import Backend, Outputs
+from hkd_edge_runtime.backends.base import Backend, Outputs, outputs_of
 from hkd_edge_runtime.cache import cache_folder
 from hkd_edge_runtime.errors import MissingBackendError
 from hkd_edge_runtime.packages import is_installed
@@ -103,8 +103,7 @@ class TensorRtBackend(Backend):
 
     def _run(self, images: npt.NDArray[np.uint8]) -> Outputs:
         assert self._runner is not None
-        logits, probabilities, *concepts = self._runner.run(images)
-        return Outputs(logits, probabilities, concepts[0] if concepts else np.empty((len(images), 0), np.float32))
+        return outputs_of(self._runner.run(images))
 
     def _close(self) -> None:
         runner, self._runner = self._runner, None

@@ -10,9 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from hkd_edge_runtime.backends.base import (
-    CONCEPT_PROBABILITIES,
-    LOGITS,
-    PROBABILITIES,
+    OUTPUTS,
     check_contract,
     check_input_shape,
 )
@@ -91,7 +89,7 @@ def engine_shapes(engine: Any, module: Any, path: Path) -> EngineShapes:
     outputs = [name for name in names if name not in inputs]
     check_contract(path, {name: engine.get_tensor_dtype(name).name.lower() for name in inputs}, set(outputs))
     sizes = [None if size < 0 else int(size) for size in engine.get_tensor_shape(inputs[0])]
-    ordered = [name for name in (LOGITS, PROBABILITIES, CONCEPT_PROBABILITIES) if name in outputs]
+    ordered = [name for name in OUTPUTS if name in outputs]
     wrong = {name: engine.get_tensor_dtype(name).name for name in ordered if not _is_float(engine, module, name)}
     if wrong:
         raise BundleError(f"{path.name}: expected outputs of float32, got {wrong}. Export it again.")

@@ -10,7 +10,6 @@ import pytest
 
 from hkd_edge_runtime.tensorrt import installed as installed_module
 from hkd_edge_runtime.tensorrt.installed import (
-    MODULES,
     Gpu,
     Log,
     current_gpu,
@@ -20,6 +19,7 @@ from hkd_edge_runtime.tensorrt.installed import (
     log_of,
     search_tensorrt,
 )
+from tests.conftest import module
 
 
 class Driver:
@@ -41,25 +41,6 @@ class Driver:
     def cuDeviceGetAttribute(self, number: Any, attribute: int, device: Any) -> int:
         number._obj.value = {75: 8, 76: 7}[attribute]
         return 0
-
-
-def module(name: str) -> ModuleType:
-    made = ModuleType(name)
-    made.__version__ = "10.3.0"  # type: ignore[attr-defined]
-    return made
-
-
-@pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch):
-    """Makes of the three modules just those given importable."""
-
-    def install(*modules: ModuleType) -> None:
-        for name in MODULES:
-            monkeypatch.setitem(sys.modules, name, None)
-        for one in modules:
-            monkeypatch.setitem(sys.modules, one.__name__, one)
-
-    return install
 
 
 @pytest.fixture
