@@ -37,18 +37,18 @@ class ColdStart:
     Attributes:
         load_ms: `load`: importing the runtime, opening the file, and all checks.
         first_answer_ms: the first `predict` after it.
+        starts: how many processes; all numbers are the medians over them.
         rss_before_bytes: resident memory with numpy and this package, before `load`.
         rss_bytes: resident memory after the first answer.
         rss_peak_bytes: the most that it was.
-        starts: how many processes; all numbers are the medians over them.
     """
 
     load_ms: float
     first_answer_ms: float
-    rss_before_bytes: int | None
-    rss_bytes: int | None
-    rss_peak_bytes: int | None
     starts: int
+    rss_before_bytes: int | None = None
+    rss_bytes: int | None = None
+    rss_peak_bytes: int | None = None
 
 
 def measure_cold_start(bundle: Path, artefact: Artefact, *, threads: int, starts: int) -> ColdStart:
@@ -69,7 +69,7 @@ def start_here(bundle: str | os.PathLike[str], target: str, precision: str, thre
         model.predict(np.zeros(model.manifest.input.shape, np.uint8))
         answered = time.perf_counter()
         after, peak = _memory("VmRSS"), _memory("VmHWM")
-    return ColdStart((loaded - started) * 1e3, (answered - loaded) * 1e3, before, after, peak, 1)
+    return ColdStart((loaded - started) * 1e3, (answered - loaded) * 1e3, 1, before, after, peak)
 
 
 def _start(bundle: Path, artefact: Artefact, threads: int) -> ColdStart:
@@ -100,10 +100,10 @@ def _medians(starts: Sequence[ColdStart]) -> ColdStart:
     return ColdStart(
         statistics.median(start.load_ms for start in starts),
         statistics.median(start.first_answer_ms for start in starts),
+        len(starts),
         median_bytes([start.rss_before_bytes for start in starts]),
         median_bytes([start.rss_bytes for start in starts]),
         median_bytes([start.rss_peak_bytes for start in starts]),
-        len(starts),
     )
 
 

@@ -34,10 +34,10 @@ def test_a_fresh_process_tells_times_and_memory(bundle_maker: Callable[..., Path
 
 def test_the_numbers_are_medians(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts = iter(
-        [ColdStart(9, 3, 10, None, 30, 1), ColdStart(1, 1, 30, None, 10, 1), ColdStart(2, 2, 20, None, 20, 1)]
+        [ColdStart(9, 3, 1, 10, None, 30), ColdStart(1, 1, 1, 30, None, 10), ColdStart(2, 2, 1, 20, None, 20)]
     )
     monkeypatch.setattr(cold, "_start", lambda *arguments: next(starts))
-    assert measure_cold_start(bundle, only_artefact(bundle), threads=1, starts=3) == ColdStart(2, 2, 20, None, 20, 3)
+    assert measure_cold_start(bundle, only_artefact(bundle), threads=1, starts=3) == ColdStart(2, 2, 3, 20, None, 20)
 
 
 def test_a_start_in_this_process_answers_by_the_artefact_asked_for(bundle: Path) -> None:
