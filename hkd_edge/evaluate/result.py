@@ -269,7 +269,7 @@ class Validation:
 def write_validation(folder: Path, validation: Validation, arrays: Mapping[str, NDArray[Any]]) -> list[Path]:
     """Writes both files into `folder`, the arrays first; their paths."""
     with write_atomically(folder / ARRAYS_FILE) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]  # numpy takes any names
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
     write_json_atomically(folder / RESULT_FILE, validation.to_json())
     return [folder / ARRAYS_FILE, folder / RESULT_FILE]
 
