@@ -95,7 +95,9 @@ def _row(target: str, precision: str, arrays: dict[str, NDArray[Any]]) -> Row:
     logits, labels = arrays[f"{target}-{precision}"], arrays["labels"]
     here = target != "tensorrt"
     timings = [(batch, arrays[f"seconds-{target}-{precision}-{batch}"]) for batch in (1, 64) if here]
-    difference = Difference(0.1, dict.fromkeys(HIERARCHY.classes, 0.1), 99.5, 0.02, 0.3)
+    difference = Difference(
+        0.1, dict.fromkeys(HIERARCHY.classes, 2.0), dict.fromkeys(HIERARCHY.classes, 1), 99.5, 0.02, 0.3
+    )
     return Row(
         target=target,
         precision=precision,

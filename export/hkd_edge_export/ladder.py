@@ -20,7 +20,7 @@ _ROUNDING = 1e-9  # points; the difference of two percentages may miss a limit b
 
 @dataclass(frozen=True)
 class Score:
-    """Top-1 in percent on `images` validation images.
+    """Top-1 in percent on `images` validation images; `fault` says what else is wrong with the answers, if anything.
 
     Raises:
         ValueError: for a top-1 that is no percentage, or no images.
@@ -28,6 +28,7 @@ class Score:
 
     top1: float
     images: int
+    fault: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.top1 <= 100:  # NaN compares as false
@@ -60,6 +61,7 @@ class Trial:
         top1, drop: in percent and in points below the reference; None if no file was made.
         seconds: that making and scoring it took.
         float_layers: the weighted layers that are not in INT8.
+        fault: what is wrong with its answers beside the drop; a file with one is never chosen.
         chosen: whether this is the file that the ladder leaves.
         reason: why it was chosen or not.
     """
@@ -72,6 +74,12 @@ class Trial:
     float_layers: tuple[str, ...]
     chosen: bool
     reason: str
+    fault: str = ""
+
+    @property
+    def loss(self) -> float:
+        """The drop by which candidates are ranked: infinite for what can never be chosen."""
+        return math.inf if self.drop is None or self.fault else self.drop
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,8 @@ def climb(
     layers_in_float: Callable[[Path], Sequence[str]] = float_layers,
     on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> LadderResult:
-    """Tries rung after rung, and leaves at `out` the best file of the first rung that is within `max_drop` points.
+    """Tries rung after rung, and leaves at `out` the best file of the first rung that is within `max_drop` points
+    and has no fault.
 
     If none is, there is no `out` afterwards, not even an older one; rejected files are gone in any case. Of equal
     candidates the first is taken, and one that loses at most `enough` points (and `max_drop`) ends its rung: those
@@ -150,10 +159,10 @@ class _Ladder:
             trial, path = self._try(rung, candidate, place / file_name)
             trials.append(trial)
             paths.append(path)
-            if trial.drop is not None and trial.drop <= self.enough + _ROUNDING:
+            if trial.loss <= self.enough + _ROUNDING:
                 break
-        drops = [math.inf if trial.drop is None else trial.drop for trial in trials]
-        best = drops.index(min(drops))
+        losses = [trial.loss for trial in trials]
+        best = losses.index(min(losses))
         judged = [self._judged(trial, trials[best], is_best=trial is trials[best]) for trial in trials]
         return judged, paths[best] if judged[best].chosen else None
 
@@ -172,7 +181,7 @@ class _Ladder:
             )
         drop, seconds = self.reference.top1 - score.top1, time.perf_counter() - started
         layers = tuple(self.layers_in_float(path))
-        return Trial(rung.name, candidate.name, score.top1, drop, seconds, layers, False, ""), path
+        return Trial(rung.name, candidate.name, score.top1, drop, seconds, layers, False, "", score.fault), path
 
     def _judged(self, trial: Trial, best: Trial, *, is_best: bool) -> Trial:
         if trial.drop is None or best.drop is None:
@@ -180,6 +189,8 @@ class _Ladder:
         lost = f"lost {trial.drop:.2f} points" if trial.drop >= 0 else f"won {-trial.drop:.2f} points"
         if trial.drop > self.max_drop + _ROUNDING:
             return replace(trial, reason=f"{lost}, expected to lose at most {self.max_drop:g}")
+        if trial.fault:
+            return replace(trial, reason=f"{lost}, but {trial.fault}")
         if not is_best:
             return replace(trial, reason=f"{lost}; {best.candidate} is at least as good")
         return replace(trial, chosen=True, reason=f"{lost}, of {self.max_drop:g} allowed")

@@ -15,7 +15,7 @@ from hkd_edge.delivery.int8 import Int8Maker
 from hkd_edge.delivery.plan import PRECISIONS, artefact_at, planned, without_kernels
 from hkd_edge.delivery.source import Source
 from hkd_edge.evaluate.artefacts import TENSORRT, Artefact
-from hkd_edge.recipe.delivery import Precision, Target, TensorRt
+from hkd_edge.recipe.delivery import Precision, Target, TensorRt, Validate
 from hkd_edge_export.half import to_half
 from hkd_edge_export.ladder import LadderResult, Trial
 from hkd_edge_export.to_openvino import to_openvino
@@ -28,12 +28,19 @@ _TIMING_CACHE = "timing.cache"
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted: targets and precisions, the loss that int8 may have in points of top-1, TensorRT's batches."""
+    """What is wanted.
+
+    Attributes:
+        max_drop: the loss that int8 may have in points of top-1.
+        tensorrt: the batches of its engines.
+        gates: what int8 will be validated by and must hold beside `max_drop`; None where it will not be.
+    """
 
     targets: Sequence[Target]
     precisions: Sequence[Precision]
     max_drop: float
     tensorrt: TensorRt = field(default_factory=TensorRt)
+    gates: Validate | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def deliver(source: Source, order: Order, folder: Path, tell: Callable[[str], No
                 artefacts.append(artefact)
                 continue
             target: Target = artefact.target  # type: ignore[assignment]
-            ladder = _make_int8(maker, artefact, work, order.max_drop, tell)
+            ladder = _make_int8(maker, artefact, work, order, tell)
             ladders[target] = ladder
             if ladder.chosen is not None:
                 artefacts.append(artefact)
@@ -118,15 +125,18 @@ def _make_float(source: Source, artefact: Artefact) -> None:
 
 
 def _make_int8(
-    maker: Int8Maker, artefact: Artefact, work: Path, max_drop: float, tell: Callable[[str], None]
+    maker: Int8Maker, artefact: Artefact, work: Path, order: Order, tell: Callable[[str], None]
 ) -> LadderResult:
     target: Target = artefact.target  # type: ignore[assignment]
     onnx = work / f"{target}.onnx"
-    ladder = maker.climb(target, onnx, max_drop, lambda trial: tell(f"{target} int8: {_told(trial)}"))
+    ladder = maker.climb(
+        target, onnx, order.max_drop, lambda trial: tell(f"{target} int8: {_told(trial)}"), order.gates
+    )
     if ladder.chosen is None:
         tell(
-            f"{target} int8: no way loses at most {max_drop:g} points of "
-            f"{ladder.reference.top1:.2f} %, so there is no int8 file"
+            f"{target} int8: no way loses at most {order.max_drop:g} points of "
+            f"{ladder.reference.top1:.2f} %{' and holds the other gates' if order.gates else ''}, "
+            "so there is no int8 file"
         )
         for file in artefact.files:
             file.unlink(missing_ok=True)

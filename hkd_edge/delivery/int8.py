@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hkd_edge.delivery.source import Images, Source
-from hkd_edge.evaluate.artefacts import TENSORRT, Artefact
-from hkd_edge.recipe.delivery import Target
+from hkd_edge.evaluate.accuracy import measure_difference
+from hkd_edge.evaluate.artefacts import TENSORRT, Artefact, answer
+from hkd_edge.evaluate.gates import accuracy_gates
+from hkd_edge.recipe.delivery import Target, Validate
 from hkd_edge_export.accuracy_control import quantize_with_accuracy_control
 from hkd_edge_export.ladder import Candidate, LadderResult, Rung, Score, Trial, climb
 from hkd_edge_export.lint import read_onnx
@@ -16,6 +21,7 @@ from hkd_edge_export.lint_int8 import has_quantizers
 from hkd_edge_export.quantize import Ranges, quantize_int8
 from hkd_edge_export.signed import to_signed
 from hkd_edge_export.to_openvino import to_openvino
+from hkd_edge_runtime.evaluation import top1_percent
 
 _CLIPPED: tuple[Ranges, ...] = ("mean_quantile", "histogram")
 _PLAIN = "as trained"
@@ -41,18 +47,24 @@ class Int8Maker:
         self._variants = {_PLAIN: None, "equalized channels": source.equalized, "fine-tuned": source.fine_tuned}
 
     def climb(
-        self, target: Target, out: Path, max_drop: float, on_trial: Callable[[Trial], None] = lambda trial: None
+        self,
+        target: Target,
+        out: Path,
+        max_drop: float,
+        on_trial: Callable[[Trial], None] = lambda trial: None,
+        gates: Validate | None = None,
     ) -> LadderResult:
         """Leaves at `out` the ONNX file of the first rung that loses at most `max_drop` points, or no file.
 
-        The loss is that of the target's own INT8 file against its own fp32 file on the validation images.
+        The loss is that of the target's own INT8 file against its own fp32 file on the validation images. With `gates`
+        the file must also hold those on single classes and on agreement, by which it will be validated.
 
         Raises:
             ValueError: if the source has no validation images.
         """
         if self._source.validation is None:
             raise ValueError("source.validation: expected images to decide by, got none.")
-        judge = _Judge(target, self._source.validation, self._work)
+        judge = _Judge(target, self._source, self._source.validation, self._work, gates)
         return climb(
             self._rungs(target, judge, max_drop),
             judge.score,
@@ -125,23 +137,46 @@ def _finish(unsigned: Path, place: Path, target: Target) -> Path:
     return unsigned.replace(place)
 
 
-@dataclass(frozen=True)
 class _Judge:
-    """Scores ONNX files as the artefacts of a target that they will become."""
+    """Scores ONNX files as the artefacts of a target that they will become.
 
-    target: Target
-    images: Images
-    work: Path
+    With `gates`, a file that misses one of them against the target's fp32 file has a fault.
+    """
+
+    def __init__(self, target: Target, source: Source, images: Images, work: Path, gates: Validate | None) -> None:
+        self._target = target
+        self._fp32 = source.fp32
+        self._images = images
+        self._work = work
+        self._gates = gates
+
+    @functools.cached_property
+    def reference(self) -> NDArray[np.float32]:
+        """What the target's fp32 file answers: logits (N, C)."""
+        return self._logits(self._fp32)
 
     def score(self, onnx: Path) -> Score:
         """The score of the target's artefact that is made from a file of the ladder, or from the fp32 file."""
-        if self.target == "openvino":
-            # The same bytes as those that are delivered later: the conversion depends on the file alone.
-            return self.images.score(Artefact("openvino", "int8", to_openvino(onnx, self.work / "judged.xml")))
-        return self.images.score(Artefact(self.target, "int8", onnx))
+        logits, labels = self._logits(onnx), self._images.labels
+        return Score(top1_percent(logits, labels), len(labels), self._fault(logits))
 
     def score_unsigned(self, onnx: Path) -> float:
         """Top-1 of a file with unsigned activations, some of its layers or all in float."""
-        if self.target == TENSORRT and has_quantizers(read_onnx(onnx)):
-            return self.score(to_signed(onnx, self.work / "judged.onnx")).top1
+        if self._target == TENSORRT and has_quantizers(read_onnx(onnx)):
+            return self.score(to_signed(onnx, self._work / "judged.onnx")).top1
         return self.score(onnx).top1
+
+    def _logits(self, onnx: Path) -> NDArray[np.float32]:
+        # For OpenVINO the same bytes as those that are delivered later: the conversion depends on the file alone.
+        path = to_openvino(onnx, self._work / "judged.xml") if self._target == "openvino" else onnx
+        return answer(Artefact(self._target, "int8", path), self._images.images).logits
+
+    def _fault(self, logits: NDArray[np.float32]) -> str:
+        """What the ladder's own limit on top-1 does not see."""
+        if self._gates is None:
+            return ""
+        classes = tuple(f"class {index}" for index in range(logits.shape[1]))
+        difference = measure_difference(logits, self.reference, self._images.labels, classes)
+        gates = accuracy_gates(self._target, "int8", difference, self._gates, "")
+        failed = [gate for gate in gates if gate.status == "failed" and gate.name != "max_top1_drop"]
+        return "; ".join(f"expected {gate.expected}, got {gate.measured}" for gate in failed)

@@ -16,7 +16,7 @@ from hkd_edge.distill.equalize import equalize
 from hkd_edge.distill.saved import read_student
 from hkd_edge.errors import DataError, GateError
 from hkd_edge.evaluate.artefacts import Artefact
-from hkd_edge.evaluate.verdict import MIN_FLOAT_AGREEMENT
+from hkd_edge.evaluate.gates import MIN_FLOAT_AGREEMENT
 from hkd_edge_export.lint import read_onnx
 from hkd_edge_export.lint_int8 import lint_fp32
 from hkd_edge_export.to_onnx import to_onnx

@@ -1,4 +1,4 @@
-"""Answers and latency of built files, each opened by the runtime that the board uses, with the board's own code.
+"""Answers of built files, each opened by the runtime that the board uses, with the board's own code.
 
 TensorRT's files are the exception where no engine can run: ONNX Runtime computes the same numbers in its place, node by
 node. That tells of accuracy, never of latency.
@@ -7,8 +7,7 @@ node. That tells of accuracy, never of latency.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,9 @@ from hkd_edge_runtime.backends import Backend, Outputs, backend_class
 from hkd_edge_runtime.backends.base import joined
 from hkd_edge_runtime.backends.onnxruntime import OnnxRuntimeBackend
 from hkd_edge_runtime.backends.openvino import OpenVinoBackend
-from hkd_edge_runtime.evaluation import top1_percent
 
 TENSORRT = "tensorrt"
 _BATCH_SIZE = 100
-_WARM_UP_RUNS = 30
 
 
 @dataclass(frozen=True)
@@ -45,16 +42,6 @@ class Artefact:
     def size_bytes(self) -> int:
         """Size of all files together."""
         return sum(file.stat().st_size for file in self.files)
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Percentiles of the time of one call, in milliseconds, over `runs` calls."""
-
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    runs: int
 
 
 def runs_here(target: str) -> bool:
@@ -108,52 +95,3 @@ def answer(
             parts.append(backend.run(images[start : start + _BATCH_SIZE]))
             on_image(min(start + _BATCH_SIZE, len(images)), len(images))
     return joined(parts)
-
-
-def measure_latency(
-    artefacts: Sequence[Artefact],
-    images: NDArray[np.uint8],
-    *,
-    runs: int,
-    threads: int,
-    batch: int = 1,
-    on_run: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Latency]:
-    """Latency of `batch` images at a time for each artefact, in the order given.
-
-    The artefacts take turns call by call in this process, so that whatever else the machine does hits all alike;
-    each has its own warm-up, which is discarded. Images uint8 (N, H, W, C) are used in turn.
-
-    Raises:
-        ValueError: for an artefact whose own runtime is not here.
-    """
-    for artefact in artefacts:
-        if not runs_here(artefact.target):
-            raise ValueError(f"artefacts: expected targets that run here, got {artefact.target}.")
-    warm_up = min(_WARM_UP_RUNS, runs)
-    backends = []
-    try:
-        for artefact in artefacts:
-            backends.append(backend_class(artefact.target)())
-            backends[-1].open(artefact.path, threads=threads)
-        seconds = np.empty((runs + warm_up, len(backends)))
-        for run in range(runs + warm_up):
-            taken = images[np.arange(run * batch, (run + 1) * batch) % len(images)]
-            for column, backend in enumerate(backends):
-                started = time.perf_counter()
-                backend.run(taken)
-                seconds[run, column] = time.perf_counter() - started
-            on_run(run + 1, runs + warm_up)
-    finally:
-        for backend in backends:
-            backend.close()
-    percentiles = np.percentile(seconds[warm_up:] * 1e3, (50, 90, 99), axis=0)
-    return [
-        Latency(round(float(p50), 4), round(float(p90), 4), round(float(p99), 4), runs)
-        for p50, p90, p99 in percentiles.T
-    ]
-
-
-def agreement_percent(scores: NDArray[np.float32], others: NDArray[np.float32]) -> float:
-    """Percent of rows of two (N, C) whose largest entries are at the same place."""
-    return top1_percent(scores, others.argmax(axis=1))

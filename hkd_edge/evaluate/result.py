@@ -76,13 +76,14 @@ class Difference:
 
     Attributes:
         top1_drop: points of top-1 lost; negative if won.
-        class_drop: points lost by class.
+        class_drop: points lost by class; `class_lost`: how many fewer images of the class are right.
         agreement: percent of images with the same class.
         mean_logit_error: likewise `max_logit_error`: of the absolute difference of logits.
     """
 
     top1_drop: float
     class_drop: Mapping[str, float]
+    class_lost: Mapping[str, int]
     agreement: float
     mean_logit_error: float
     max_logit_error: float

@@ -63,25 +63,48 @@ class Selective(Section):
 
 
 class Validate(Section):
-    """What an artefact must hold to be shipped."""
+    """Gates: what artefacts must hold, or the run fails; those of accuracy are judged on the validation images."""
 
     max_top1_drop: float = key(
         0.5,
-        "Largest loss of top-1 accuracy against fp32, in percentage points; export tries ways to int8 until one holds.",
+        "Largest loss of top-1 accuracy, in percentage points; export tries ways to int8 until one holds.",
         typical="0.2 to 1",
+        ge=0,
+    )
+    max_class_drop: float = key(
+        5.0,
+        "Largest loss of accuracy in any one class, in percentage points; one or two lost images never fail it.",
+        typical="2 to 10",
         ge=0,
     )
     min_agreement: float = key(
         98.0,
-        "Smallest share of images answered like fp32 does, in percent.",
+        "Smallest share of images that int8 answers like the student does, in percent.",
         typical="97 to 99.5",
         ge=0,
         le=100,
     )
-    int8_must_be_faster: bool = key(True, "Whether an int8 file that is slower than fp32 is held back.")
+    min_cross_agreement: float = key(
+        97.0,
+        "Smallest share of images that two runtimes answer alike in the same precision, in percent.",
+        typical="95 to 99.5",
+        ge=0,
+        le=100,
+    )
+    max_p95_ms: float | None = key(
+        None, "Largest 95th percentile of the latency of one image, of what ships; null = no limit.", gt=0
+    )
+    max_size_bytes: int | None = key(None, "Largest size of the files of what ships; null = no limit.", ge=1)
+    max_rss_mb: float | None = key(
+        None, "Largest resident memory of a process after its first answer, of what ships; null = no limit.", gt=0
+    )
+    int8_must_be_faster: bool = key(True, "Whether an int8 file that is slower than float ones is held back.")
     latency_runs: int = key(300, "Timed runs of each artefact.", typical="200 to 2000", ge=1)
     threads: int = key(1, "Threads that an artefact may use while it is timed.", typical="1 to 4", ge=1)
-    throughput_batch: int = key(64, "Images of the larger batch that is timed too.", typical="8 to 64", ge=1)
+    batches: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(strict=False)] = key(
+        (64,), "Numbers of images that are timed too, beside one.", typical="[8, 64]"
+    )
+    starts: int = key(1, "Fresh processes that measure load time and memory of each artefact.", typical="1 to 5", ge=1)
     selective: Selective = key(Selective(), "When an answer is sure enough.")
 
 

@@ -2,7 +2,8 @@
 
 RUN/recipe.yaml       the resolved recipe, and RUN/hierarchy.yaml the hierarchy that it names
 RUN/stages/NAME.json  what a finished stage was made from and what it wrote
-RUN/data, concepts, teacher, student, artefacts, validation.json, summary.md, bundle   results
+RUN/data, concepts, teacher, student, artefacts, bundle                results
+RUN/validation.json, answers.npz                                        see `hkd_edge.evaluate.result`
 RUN/boards/HOST.json  what `hkd-edge bench --host HOST` measured of the bundle
 RUN/checkpoints, cache                                                  what may be deleted to save space
 """
@@ -34,6 +35,7 @@ _OWNED = (
     "student",
     "artefacts",
     "validation.json",
+    "answers.npz",
     "summary.md",
     "bundle",
     "boards",

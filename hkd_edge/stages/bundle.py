@@ -10,32 +10,19 @@ from typing import Any
 
 from hkd_edge.data.dataset import class_balanced
 from hkd_edge.evaluate.artefacts import TENSORRT, Artefact
+from hkd_edge.evaluate.result import Row, Validation, read_validation
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage
 from hkd_edge.stages.distill import export_spec
 from hkd_edge.stages.export import RECORD_FILE, artefacts
-from hkd_edge.stages.validate import RESULT_FILE
 from hkd_edge_export.bundle import ArtefactSource, BundleDescription, write_bundle
 from hkd_edge_runtime import __version__
-from hkd_edge_runtime.confidence import Confidence
-from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.evaluation import EvaluationSet
 from hkd_edge_runtime.manifest import InputSpec
-from hkd_edge_runtime.strict import decode
+from hkd_edge_runtime.strict import encode
 from hkd_edge_runtime.tensorrt.record import BatchProfile
 
 FOLDER = "bundle"
-_NUMBERS = (
-    "top1",
-    "concept_top1",
-    "agreement",
-    "validation_top1",
-    "p50_ms",
-    "p90_ms",
-    "p99_ms",
-    "batch_p50_ms",
-    "size_bytes",
-)
 _PACKAGES = ("torch", "onnx", "onnxscript", "nncf", "onnxruntime", "openvino", "numpy")
 
 
@@ -45,16 +32,14 @@ def _inputs(context: Context) -> Mapping[str, Any]:
 
 
 def _run(context: Context, key: str) -> list[Path]:
-    result = context.read_json(RESULT_FILE)
+    validation = read_validation(context.run)
     spec = export_spec(context)
     split, train = context.split(), context.dataset.train
     golden = split.validation[
         class_balanced(train.labels[split.validation], context.recipe.bundle.golden_images, context.recipe.seed)
     ]
     sources = tuple(
-        _source(context, artefact, row)
-        for artefact, row in zip(artefacts(context), result["rows"], strict=True)
-        if row["accurate"]
+        _source(context, artefact, row) for artefact, row in zip(artefacts(context), validation.rows, strict=True)
     )
     description = BundleDescription(
         name=context.recipe.name,
@@ -62,8 +47,8 @@ def _run(context: Context, key: str) -> list[Path]:
         hierarchy=spec.hierarchy,
         artefacts=sources,
         golden_images=train.images[golden],
-        metrics={"student_top1": result["student"]["top1"], "test_images": result["student"]["images"]},
-        provenance=_provenance(context, result),
+        metrics={"student_top1": validation.reference.test.top1, "test_images": validation.reference.test.images},
+        provenance=_provenance(context, validation),
         evaluation=_evaluation(context),
     )
     folder = context.run / FOLDER
@@ -80,26 +65,32 @@ def _evaluation(context: Context) -> EvaluationSet | None:
     return EvaluationSet(drawn.images, drawn.labels) if len(drawn) else None
 
 
-def _source(context: Context, artefact: Artefact, row: Mapping[str, Any]) -> ArtefactSource:
-    metrics = {name: float(row[name]) for name in _NUMBERS if row[name] is not None}
+def _source(context: Context, artefact: Artefact, row: Row) -> ArtefactSource:
     batches = context.recipe.export.tensorrt
     profile = BatchProfile(batches.min_batch, batches.opt_batch, batches.max_batch)
     return ArtefactSource(
-        *(artefact.target, artefact.precision, artefact.files, row["shipped"], row["reason"], metrics),
+        *(artefact.target, artefact.precision, artefact.files, row.shipped, row.reason, _metrics(row)),
         profile=profile if artefact.target == TENSORRT else None,
-        confidence=_confidence(row["confidence"]),
+        confidence=row.confidence,
     )
 
 
-def _confidence(stored: object) -> Confidence:
-    problems: list[str] = []
-    confidence = decode(Confidence, stored, "confidence", problems)
-    if problems or not isinstance(confidence, Confidence):
-        raise BundleError(f"{RESULT_FILE}: {' '.join(problems)} Run `hkd-edge validate` again.")
-    return confidence
+def _metrics(row: Row) -> dict[str, float]:
+    """What the manifest tells of an artefact; figures that could not be measured here are left out."""
+    metrics = {
+        "top1": row.test.top1,
+        "concept_top1": row.test.concept_mean,
+        "agreement": row.test_difference.agreement,
+        "validation_top1": row.choice.top1 if row.choice else None,
+        "size_bytes": float(row.size_bytes),
+    }
+    for timing in row.timings:
+        images = "" if timing.batch == 1 else f"_of_{timing.batch}"
+        metrics |= {f"{name}{images}_ms": getattr(timing, f"{name}_ms") for name in ("p50", "p90", "p95", "p99")}
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
-def _provenance(context: Context, result: Mapping[str, Any]) -> dict[str, Any]:
+def _provenance(context: Context, validation: Validation) -> dict[str, Any]:
     """What the bundle was made from; no path of the machine that made it."""
     recipe = context.recipe.model_dump(mode="json", by_alias=True)
     recipe["data"].pop("root")
@@ -109,8 +100,7 @@ def _provenance(context: Context, result: Mapping[str, Any]) -> dict[str, Any]:
         "data": {name: facts[name] for name in ("name", "source", "fingerprint", "images")},
         "hierarchy_measures": context.read_json("concepts/measures.json"),
         "export": context.read_json(RECORD_FILE),
-        "machine": result["machine"],
-        "latency": result["latency"],
+        "machine": encode(validation.machine),
         "versions": {
             "hkd-edge": __version__,
             "python": platform.python_version(),

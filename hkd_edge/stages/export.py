@@ -28,6 +28,8 @@ from hkd_edge_runtime.files import write_json_atomically
 
 FOLDER = "artefacts"
 RECORD_FILE = f"{FOLDER}/{RECORD_NAME}"
+_GATES = {"max_top1_drop", "max_class_drop", "min_agreement"}  # those that int8 is chosen by
+_JUDGING_CODE = ("evaluate/artefacts", "evaluate/accuracy", "evaluate/gates")
 _SOURCE_FILE = f"{FOLDER}/student.onnx"
 
 
@@ -44,7 +46,7 @@ def _inputs(context: Context) -> Mapping[str, Any]:
         "distill": recipe.distill.model_dump(),
         "augment": recipe.augment.model_dump(),
         "export": recipe.export.model_dump(),
-        "max_drop": recipe.validation.max_top1_drop,
+        "gates": recipe.validation.model_dump(include=_GATES),
         "tensorrt": usable_title() if TENSORRT in recipe.export.targets else None,
     }
 
@@ -62,7 +64,11 @@ def _run(context: Context, key: str) -> list[Path]:
         fine_tuned=functools.partial(_fine_tuned, context, key, calibration),
     )
     order = Order(
-        recipe.export.targets, recipe.export.precisions, recipe.validation.max_top1_drop, recipe.export.tensorrt
+        recipe.export.targets,
+        recipe.export.precisions,
+        recipe.validation.max_top1_drop,
+        recipe.export.tensorrt,
+        recipe.validation,
     )
     made = deliver(source, order, folder, lambda line: context.reporter.note("export", line))
     record = {"opset": recipe.export.opset, **made.record, "calibration_images": indices.tolist()}
@@ -117,6 +123,14 @@ EXPORT = Stage(
     "export",
     _inputs,
     ("data", "concepts", "teach", "distill"),
-    ("hkd_edge_export", "hkd_edge_runtime", "delivery", *TRAINING_CODE, "evaluate/artefacts", "stages/export"),
+    (
+        "hkd_edge_export",
+        "hkd_edge_runtime",
+        "delivery",
+        *TRAINING_CODE,
+        "evaluate/artefacts",
+        "evaluate/gates",
+        "stages/export",
+    ),
     _run,
 )
