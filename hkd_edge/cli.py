@@ -173,7 +173,62 @@ def export(
     _run(source, output, added, until="export", resume=resume, overwrite=overwrite)
 
 
-_stage_command("validate", "validate", "Check accuracy and latency of every file on its own runtime.")
+@cli.command()
+@click.argument("source", metavar="RUN|BUNDLE|RECIPE")
+@click.option(
+    *("-t", "--target", "--targets", "targets"),
+    multiple=True,
+    type=click.Choice(_TARGETS),
+    help="Repeatable. [default: all]",
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Labelled images instead, a subfolder for each class.")
+@click.option("--max-top1-drop", type=click.FloatRange(0), help="Points of top-1 that an artefact may lose.")
+@click.option("--max-class-drop", type=click.FloatRange(0), help="Points that it may lose in any one class.")
+@click.option("--min-agreement", type=click.FloatRange(0, 100), help="Percent of answers like the student's.")
+@click.option("--min-cross-agreement", type=click.FloatRange(0, 100), help="Percent of equal answers of two runtimes.")
+@click.option("--max-p95-ms", type=click.FloatRange(0, min_open=True), help="Latency of one image, of what ships.")
+@click.option("--max-size-bytes", type=click.IntRange(1), help="Size of the files of what ships.")
+@click.option("--max-rss-mb", type=click.FloatRange(0, min_open=True), help="Memory of a process with what ships.")
+@click.option("--int8-must-be-faster/--int8-may-be-slower", default=None, help="Whether a slower int8 fails.")
+@click.option("--junit", type=click.Path(path_type=Path), help="File for the gates as JUnit's XML.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="File for all figures as JSON.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="For BUNDLE: folder for the report.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipe.")
+def validate(
+    source: str,
+    targets: tuple[str, ...],
+    data: Path | None,
+    junit: Path | None,
+    json_file: Path | None,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    **gates: Any,
+) -> None:
+    """Judge the artefacts of RUN or BUNDLE, as they are, by gates: accuracy, agreement, latency, size, memory.
+
+    Nothing is made again. Gates that are not given are those of the recipe. A failed gate ends with exit code 9. For a
+    RECIPE everything up to there is made first, in runs/NAME or the folder given by -o.
+
+    \b
+    hkd-edge validate runs/digits --max-p95-ms 2 --junit gates.xml
+    hkd-edge validate bundle.hkd --data photos/ --target ov
+    """
+    from rich.console import Console
+
+    from hkd_edge.report.progress import Reporter
+    from hkd_edge.run.directory import is_run
+    from hkd_edge.validation.command import Request, validate_path, validate_recipe
+
+    names = tuple(dict.fromkeys(canonical_name(name) for name in targets))
+    given = {name: value for name, value in gates.items() if value is not None}
+    request = Request(names, data, given, output, junit, json_file)
+    with Reporter(Console(stderr=True)) as reporter:
+        if is_run(Path(source)) or Path(source).is_dir() or Path(source).suffix == ".hkd":
+            validate_path(Path(source), request, overrides, reporter)
+        else:
+            validate_recipe(source, request, overrides, reporter)
+
+
 _stage_command("make", "bundle", "Put what was found good into a bundle for the board (the same as run).", bundle)
 cli.add_command(bundle)
 

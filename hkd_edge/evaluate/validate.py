@@ -22,8 +22,11 @@ from hkd_edge_runtime.cold import measure_file_start
 Work = Callable[[str, int, int], None]
 
 
-def validate(subject: Subject, limits: Validate, work: Work) -> tuple[Validation, dict[str, NDArray[Any]]]:
-    """The validation of `subject` and the arrays of `answers.npz`; `work` is told of what is at hand, done and total.
+def validate(
+    subject: Subject, limits: Validate, work: Work, *, speed_fails: bool = False
+) -> tuple[Validation, dict[str, NDArray[Any]]]:
+    """The validation of `subject` and the arrays of `answers.npz`; `work` is told of what is at hand, done and total. For
+    `speed_fails` see `speed_gates`.
 
     Raises:
         HkdEdgeError: if an artefact cannot be opened, or does not answer.
@@ -62,7 +65,7 @@ def validate(subject: Subject, limits: Validate, work: Work) -> tuple[Validation
         *nothing_compared(rows, len(subject.test)),
         *(gate for each in gates.values() for gate in each),
         *cross_gates(cross, limits),
-        *speed_gates(rows, limits),
+        *speed_gates(rows, limits, fails=speed_fails),
         *cost_gates(rows, limits),
         *_nothing_ships(rows),
     )
@@ -124,7 +127,7 @@ def _compare(subject: Subject, reference: ReferenceAnswers, answers: Answers) ->
     return test, choice
 
 
-def _costs(subject: Subject, limits: Validate, work: Work) -> dict[Artefact, Cost]:
+def _costs(subject: Subject, limits: Validate, work: Work, *, speed_fails: bool = False) -> dict[Artefact, Cost]:
     timed = [artefact for artefact in subject.artefacts if runs_here(artefact.target)]
     seconds = time_artefacts(
         timed,

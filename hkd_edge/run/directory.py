@@ -55,6 +55,21 @@ def open_run(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> It
             another process, or cannot be written.
     """
     _check_existing(path, resume=resume, overwrite=overwrite)
+    with hold_run(path):
+        if overwrite:
+            _clear(path)
+        _remove_torn_files(path)
+        _write_recipe(path, recipe)
+        yield
+
+
+@contextmanager
+def hold_run(path: Path) -> Iterator[None]:
+    """Holds the folder `path`, made if it is not there, against other processes, and changes nothing in it.
+
+    Raises:
+        RunDirectoryError: if it is in use by another process, or cannot be written.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = (path / _LOCK_FILE).open("w")
@@ -64,10 +79,6 @@ def open_run(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> It
         ) from error
     with lock:
         _take(lock.fileno(), path)
-        if overwrite:
-            _clear(path)
-        _remove_torn_files(path)
-        _write_recipe(path, recipe)
         yield
 
 

@@ -51,8 +51,8 @@ def run_stage(stage: Stage, context: Context, upstream: Mapping[str, Stamp]) -> 
     """Runs `stage`, or skips it if it is done; returns its stamp either way."""
     context.reporter.stage_started(stage.name)
     key = stage_key(stage, context, upstream)
-    path = context.run / "stages" / f"{stage.name}.json"
-    stamp = _read_stamp(path)
+    path = _stamp_path(context.run, stage.name)
+    stamp = read_stamp(context.run, stage.name)
     if stamp is not None and stamp.key == key and _intact(stamp, context.run):
         context.reporter.stage_skipped(stage.name)
         return stamp
@@ -107,11 +107,16 @@ def _room_path(room: str) -> Path:
     return path if path.is_dir() else path.with_suffix(".py")
 
 
-def _read_stamp(path: Path) -> Stamp | None:
+def read_stamp(run: Path, stage: str) -> Stamp | None:
+    """What the stage of that name left in the run directory when it was last done; None if it is not."""
     try:
-        return Stamp(**json.loads(path.read_text(encoding="utf-8")))
+        return Stamp(**json.loads(_stamp_path(run, stage).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _stamp_path(run: Path, stage: str) -> Path:
+    return run / "stages" / f"{stage}.json"
 
 
 def _intact(stamp: Stamp, run: Path) -> bool:

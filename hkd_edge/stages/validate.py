@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from hkd_edge.data.dataset import ImageSet
 from hkd_edge.errors import GateError
 from hkd_edge.evaluate.accuracy import outputs_from_logits
 from hkd_edge.evaluate.artefacts import Artefact
@@ -25,41 +27,56 @@ from hkd_edge.run.stage import Stage
 from hkd_edge.stages.distill import load_student
 from hkd_edge.stages.export import artefacts
 from hkd_edge.stages.teach import load_teacher, named_teachers
+from hkd_edge_runtime.decision import temper
 
 
-def subject_of(context: Context, files: Sequence[Artefact], findings: tuple[Gate, ...] = ()) -> Subject:
-    """The run's artefacts `files`, its torch student as their reference, its test and validation images."""
-    data, hierarchy, student = context.resident, context.hierarchy(), load_student(context)
-    validation = context.dataset.train.take(context.split().validation)
-    test, choice = (
-        outputs_from_logits(predict_logits(student, images, data.normalize).cpu().numpy(), hierarchy)
-        for images in (data.test.images, data.validation.images)
-    )
+def subject_of(
+    context: Context,
+    files: Sequence[Artefact],
+    test: ImageSet | None = None,
+    images: str = "",
+    findings: tuple[Gate, ...] = (),
+) -> Subject:
+    """The run's artefacts `files` with its torch student as their reference, and its validation images.
+
+    They are judged on `test`, which `images` describes; on the run's own test images if there is none.
+    """
+    hierarchy, student, dataset = context.hierarchy(), load_student(context), context.dataset
+    if test is None:
+        test, images = dataset.test, f"all {len(dataset.test):,} test images of {dataset.name}"
+    choice = dataset.train.take(context.split().validation)
+    answers = [outputs_from_logits(_logits(context, student, each), hierarchy) for each in (test, choice)]
     return Subject(
         name=context.recipe.name,
         kind="run",
         root=context.run,
         artefacts=files,
         hierarchy=hierarchy,
-        test=context.dataset.test,
-        images=f"all {len(context.dataset.test):,} test images of {context.dataset.name}",
-        choice=validation,
-        reference=ReferenceAnswers("torch student", test, choice),
-        teachers=_teachers(context),
+        test=test,
+        images=images,
+        choice=choice,
+        reference=ReferenceAnswers("torch student", *answers),
+        teachers=_teachers(context, test),
         findings=findings,
         parameters=count_parameters(student),
     )
 
 
-def _teachers(context: Context) -> dict[str, NDArray[np.float32]]:
+def _logits(context: Context, network: nn.Module, images: ImageSet) -> NDArray[np.float32]:
+    """Logits (N, outputs) in fp32, by torch on the training device."""
+    pixels = torch.from_numpy(images.images).to(context.device)
+    return predict_logits(network, pixels, context.resident.normalize).cpu().numpy()
+
+
+def _teachers(context: Context, test: ImageSet) -> dict[str, NDArray[np.float32]]:
     """What the teachers say of the test images: concept probabilities (N, K), or logits (N, C)."""
-    data, answers = context.resident, {}
+    answers = {}
     for role, settings in named_teachers(context).items():
-        logits = predict_logits(load_teacher(context, role, settings), data.test.images, data.normalize)
+        logits = _logits(context, load_teacher(context, role, settings), test)
         if role == "concept":
-            slices = context.hierarchy().slices()
-            logits = torch.cat([logits[:, columns].softmax(dim=1) for columns in slices], dim=1)
-        answers[f"{role}_teacher"] = logits.cpu().numpy()
+            axes = [temper(logits[:, columns], 1.0) for columns in context.hierarchy().slices()]
+            logits = np.concatenate(axes, axis=1).astype(np.float32)
+        answers[f"{role}_teacher"] = logits
     return answers
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +19,8 @@ import torch
 from conftest import Student, documented, drawn, normalised
 from torch.utils.flop_counter import FlopCounterMode
 
-from hkd_edge.evaluate.artefacts import Artefact, measure_latency
+from hkd_edge.evaluate.artefacts import Artefact
+from hkd_edge.evaluate.timing import time_artefacts
 from hkd_edge.models.build import build
 from hkd_edge.models.network import Network, count_parameters
 from hkd_edge_export.quantize import quantize_int8
@@ -47,14 +49,14 @@ def main(runs: int, names: list[str]) -> None:
 def _row(student: Student, runs: int) -> list[str]:
     network = _untrained(student)
     with tempfile.TemporaryDirectory() as folder:
-        latencies = measure_latency(
+        times = time_artefacts(
             _files(network, student, Path(folder)), drawn(student.image, IMAGES, seed=1)[0], runs=runs, threads=1
         )
     return [
         " x ".join(map(str, student.image)),
         f"{count_parameters(network):,}",
         f"{_million_macs(network, student):.1f}",
-        *(f"{latency.p50_ms:.2f}" for latency in latencies),
+        *(f"{1e3 * statistics.median(each[1]):.2f}" for each in times),
     ]
 
 
