@@ -48,7 +48,8 @@ def main() -> None:
         for line in _table(rows, dataset):
             print(line)
     print(
-        f"n = {len(dataset.test)} test images, {RUNS} calls of one image, {RUNS // 10} of {BATCH}; {platform.machine()}, Python {platform.python_version()}"
+        f"n = {len(dataset.test)} test images, {RUNS} calls of one image, {RUNS // 10} of {BATCH}; "
+        f"{platform.machine()}, Python {platform.python_version()}"
     )
     print(", ".join(runtime_title(target) for target in TARGETS))
 

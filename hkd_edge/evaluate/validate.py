@@ -25,8 +25,9 @@ Work = Callable[[str, int, int], None]
 def validate(
     subject: Subject, limits: Validate, work: Work, *, speed_fails: bool = False
 ) -> tuple[Validation, dict[str, NDArray[Any]]]:
-    """The validation of `subject` and the arrays of `answers.npz`; `work` is told of what is at hand, done and total. For
-    `speed_fails` see `speed_gates`.
+    """The validation of `subject` and the arrays of `answers.npz`.
+
+    `work` is told of what is at hand, done and total; `speed_fails` is the `fails` of `speed_gates`.
 
     Raises:
         HkdEdgeError: if an artefact cannot be opened, or does not answer.
