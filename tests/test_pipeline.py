@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hkd_edge.evaluate.result import read_answers, read_validation
 from hkd_edge_runtime import load
 from hkd_edge_runtime.evaluation import evaluate, read_evaluation
 from hkd_edge_runtime.files import sha256_file
@@ -25,21 +26,6 @@ from hkd_edge_runtime.tensorrt.record import BatchProfile
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("data", "concepts", "teach", "distill", "export", "validate", "bundle")
-ROW_FIELDS = {
-    "target",
-    "runtime",
-    "precision",
-    "images",
-    "top1",
-    "concept_top1",
-    "agreement",
-    "p50_ms",
-    "p90_ms",
-    "p99_ms",
-    "size_bytes",
-    "shipped",
-    "reason",
-}
 ONE_TARGET = ("--set", "export.targets=[onnxruntime]")
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -63,35 +49,58 @@ def sha256(path: Path) -> str:
 
 
 def test_validation_has_a_whole_row_for_each_artefact(digits_run: Path) -> None:
-    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
-    assert [(row["target"], row["precision"]) for row in rows] == [
+    rows = read_validation(digits_run).rows
+    assert [(row.target, row.precision) for row in rows] == [
         *(("onnxruntime", precision) for precision in ("fp32", "int8")),
         *((target, precision) for target in ("openvino", "tensorrt") for precision in ("fp32", "fp16", "int8")),
     ]
     for row in rows:
-        assert row.keys() >= ROW_FIELDS
-        assert row["images"] == 450
-        assert row["top1"] > 90
-        assert row["concept_top1"] > row["top1"]
-        assert row["reason"]
-        if row["target"] != "tensorrt":
-            assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] < row["batch_p50_ms"] * 10
+        assert (row.test.images, row.choice and row.choice.images) == (450, 269)
+        assert row.test.top1 > 90
+        assert row.test.top1_interval.low < row.test.top1 < row.test.top1_interval.high
+        assert row.test.concept_mean is not None
+        assert row.test.concept_mean > row.test.top1
+        assert len(row.test.classes) == len(row.test_difference.class_drop) == 10
+        assert row.reason
+        for file in row.files:
+            assert sha256(digits_run / file.path) == file.sha256
+        if row.target != "tensorrt":
+            one, many = row.timings
+            assert (one.batch, many.batch) == (1, 64)
+            assert 0 < one.min_ms <= one.p50_ms <= one.p90_ms <= one.p95_ms <= one.p99_ms < many.p50_ms * 10
+            assert row.cold_start is not None
+            assert row.cold_start.load_ms > one.p50_ms
+
+
+def test_the_answers_are_kept_with_the_accuracy_that_is_told(digits_run: Path) -> None:
+    validation, answers = read_validation(digits_run), read_answers(digits_run)
+    labels = answers["labels"]
+    for row in validation.rows:
+        assert 100 * np.mean(answers[row.array].argmax(axis=1) == labels) == pytest.approx(row.test.top1)
+    assert 100 * np.mean(answers["reference"].argmax(axis=1) == labels) == validation.reference.test.top1
+    assert answers["concept_teacher"].shape == (450, 5)
+    wrong = answers["mistakes"]
+    assert np.all(answers["reference"][wrong].argmax(axis=1) != labels[wrong])
+    assert len(answers["seconds-onnxruntime-int8-1"]) == 100
 
 
 def test_what_cannot_run_here_is_judged_by_its_numbers_but_neither_timed_nor_shipped(digits_run: Path) -> None:
-    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
-    rows = [row for row in rows if row["target"] == "tensorrt"]
-    assert [row["accurate"] for row in rows] == [True, True, True]
+    rows = [row for row in read_validation(digits_run).rows if row.target == "tensorrt"]
+    assert [row.accurate for row in rows] == [True, True, True]
     for row in rows:
-        assert (row["p50_ms"], row["batch_p50_ms"], row["shipped"]) == (None, None, False)
-        assert row["runtime"].startswith("onnxruntime ")
-        assert row["runtime"].endswith(" in the place of tensorrt")
+        assert (row.timings, row.cold_start, row.shipped) == ((), None, False)
+        assert row.runtime.startswith("onnxruntime ")
+        assert row.runtime.endswith(" in the place of tensorrt")
         assert (
-            row["reason"]
-            == "not run on a GPU yet: the board builds its engine at first use and checks the golden images"
+            row.reason == "not run on a GPU yet: the board builds its engine at first use and checks the golden images"
         )
-    summary = (digits_run / "summary.md").read_text()
-    assert "tensorrt cannot run here; its answers are those of onnxruntime" in summary
+
+
+def test_all_gates_of_a_good_run_hold(digits_run: Path) -> None:
+    validation = read_validation(digits_run)
+    assert (validation.verdict, validation.failed_gates) == ("passed", ())
+    names = {gate.name for gate in validation.gates if gate.status == "passed"}
+    assert names == {"something_compared", "max_top1_drop", "max_class_drop", "min_agreement", "min_cross_agreement"}
 
 
 def test_the_bundle_holds_tensorrts_files_for_the_board_to_build_from(digits_run: Path) -> None:
@@ -119,30 +128,23 @@ def test_the_manifest_says_how_int8_was_made_and_from_which_images(digits_run: P
 
 
 def test_float_files_answer_like_the_torch_student(digits_run: Path) -> None:
-    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
-    for row in rows:
-        if row["precision"] != "int8":
-            assert row["agreement"] == 100
-            assert row["max_logit_error"] < (1e-3 if row["precision"] == "fp32" else 0.1)
+    for row in read_validation(digits_run).rows:
+        if row.precision != "int8":
+            assert row.test_difference.agreement == 100
+            assert row.test_difference.max_logit_error < (1e-3 if row.precision == "fp32" else 0.1)
 
 
 def test_each_target_ships_one_artefact(digits_run: Path) -> None:
-    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
-    assert sorted(row["target"] for row in rows if row["shipped"]) == ["onnxruntime", "openvino"]
-
-
-def test_the_summary_has_the_rows_of_the_validation(digits_run: Path) -> None:
-    summary = (digits_run / "summary.md").read_text()
-    for row in json.loads((digits_run / "validation.json").read_text())["rows"]:
-        assert f"| {row['target']} | {row['precision']} | {row['top1']:.2f} |" in summary
+    rows = read_validation(digits_run).rows
+    assert sorted(row.target for row in rows if row.shipped) == ["onnxruntime", "openvino"]
 
 
 def test_the_bundle_answers_with_the_accuracy_that_validation_measured(digits_run: Path) -> None:
     from hkd_edge.data.load import load_dataset
 
     test = load_dataset("digits", None, download=False).test
-    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
-    expected = next(row["top1"] for row in rows if row["target"] == "onnxruntime" and row["precision"] == "int8")
+    rows = read_validation(digits_run).rows
+    expected = next(row.test.top1 for row in rows if row.title == "onnxruntime int8")
     with load(digits_run / "bundle", target="onnxruntime", precision="int8") as model:
         answers = model.predict_batch(test.images)
     right = sum(answer.index == label for answer, label in zip(answers, test.labels, strict=True))
@@ -153,9 +155,8 @@ def test_the_bundle_decides_like_validation_measured(digits_run: Path) -> None:
     from hkd_edge.data.load import load_dataset
 
     test = load_dataset("digits", None, download=False).test
-    rows = json.loads((digits_run / "validation.json").read_text())["rows"]
-    for row in [row for row in rows if row["target"] == "onnxruntime"]:
-        with load(digits_run / "bundle", "onnxruntime", row["precision"]) as model:
+    for row in [row for row in read_validation(digits_run).rows if row.target == "onnxruntime"]:
+        with load(digits_run / "bundle", "onnxruntime", row.precision) as model:
             decisions = [answer.label_or_concept() for answer in model.predict_batch(test.images)]
         covered = [decision.kind == "class" for decision in decisions]
         right = sum(
@@ -163,9 +164,12 @@ def test_the_bundle_decides_like_validation_measured(digits_run: Path) -> None:
             for decision, label in zip(decisions, test.labels, strict=True)
             if decision.kind == "class"
         )
-        assert row["confidence"]["label"]["accuracy"] >= 97
-        assert 100 * sum(covered) / len(test) == pytest.approx(row["decisions"]["class_coverage"], abs=0.5)
-        assert 100 * right / sum(covered) == pytest.approx(row["decisions"]["class_accuracy"], abs=0.5)
+        assert row.confidence is not None
+        assert row.confidence.label is not None
+        assert row.confidence.label.accuracy >= 97
+        assert row.decided is not None
+        assert 100 * sum(covered) / len(test) == pytest.approx(row.decided.class_coverage, abs=0.5)
+        assert 100 * right / sum(covered) == pytest.approx(row.decided.class_accuracy, abs=0.5)
 
 
 def test_the_evaluation_subset_holds_as_many_test_images_of_each_class(digits_run: Path) -> None:
@@ -277,9 +281,9 @@ def test_a_student_without_teacher_and_hierarchy_goes_the_whole_way(tmp_path: Pa
     overrides = [word for override in alone for word in ("--set", override)]
     result = hkd_edge("run", "digits", "-o", tmp_path / "run", *overrides, *ONE_TARGET)
     assert result.returncode == 0, result.stderr
-    row = json.loads((tmp_path / "run" / "validation.json").read_text())["rows"][0]
-    assert row["concept_top1"] is None
-    assert row["agreement"] == 100
+    row = read_validation(tmp_path / "run").rows[0]
+    assert row.test.concept_mean is None
+    assert row.test_difference.agreement == 100
 
 
 @pytest.mark.slow
@@ -291,8 +295,7 @@ def test_every_loss_together_with_both_teachers_goes_the_whole_way(tmp_path: Pat
         *("--set", f"task_teacher={teacher}", "--set", f"distill.weights={weights}"),
     )
     assert result.returncode == 0, result.stderr
-    rows = json.loads((tmp_path / "run" / "validation.json").read_text())["rows"]
-    assert min(row["top1"] for row in rows) > 80
+    assert min(row.test.top1 for row in read_validation(tmp_path / "run").rows) > 80
 
 
 def test_artefacts_too_bad_to_ship_end_the_run_with_their_own_exit_code(
@@ -311,8 +314,10 @@ def test_artefacts_too_bad_to_ship_end_the_run_with_their_own_exit_code(
     (run / "stages" / "export.json").write_text(json.dumps(stamp))
     result = hkd_edge("run", run)
     assert result.returncode == 9
-    assert "expected to agree with the torch student" in result.stderr
-    assert (run / "validation.json").is_file()
+    assert (
+        "onnxruntime int8: min_agreement: expected to answer >= 97 % of the images like the reference" in result.stderr
+    )
+    assert read_validation(run).verdict == "failed"
     assert not (run / "stages" / "validate.json").exists()
 
 
@@ -326,6 +331,6 @@ def test_the_main_recipe_runs_on_all_of_fashion_mnist(tmp_path: Path, hkd_edge: 
     assert result.returncode == 0, result.stderr
     facts = json.loads((tmp_path / "run" / "data" / "data.json").read_text())
     assert facts["images"] == {"train": 54_000, "validation": 6_000, "test": 10_000}
-    rows = json.loads((tmp_path / "run" / "validation.json").read_text())["rows"]
-    assert min(row["top1"] for row in rows) > 80
-    assert {row["images"] for row in rows} == {10_000}
+    rows = read_validation(tmp_path / "run").rows
+    assert min(row.test.top1 for row in rows) > 80
+    assert {row.test.images for row in rows} == {10_000}
