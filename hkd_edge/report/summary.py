@@ -1,102 +1,123 @@
-"""The result of a run as a Markdown table."""
+"""The result of a validation as Markdown, readable in a terminal: verdict, one table, what the numbers mean."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+
+from hkd_edge.evaluate.result import Gate, Row, Validation
+from hkd_edge.report.wording import interval, milliseconds, percent
+
+_HEADERS = ("artefact", "top-1 %", "95 % interval", "drop", "agrees %", "p50 ms", "p95 ms", "kB", "ships")
+_SURE_HEADERS = ("artefact", "temperature", "error", "after", "class %", "right %", "concept %", "right %", "unsure %")
 
 
-def markdown_summary(name: str, result: Mapping[str, Any]) -> str:
-    """A title, one table row per artefact, and what the numbers mean; `result` is what validation.json holds."""
-    student, machine, latency = result["student"], result["machine"], result["latency"]
+def markdown_summary(validation: Validation) -> str:
+    """Failed gates, one row for each artefact, then the sentences that belong to it."""
+    sure = [row for row in validation.rows if row.decided is not None]
     lines = [
-        f"# {name}",
+        f"# {_text(validation.name)}: {validation.verdict}",
         "",
-        "| target | precision | top-1 % | concepts % | agrees with torch % | p50 ms | p90 ms | p99 ms "
-        f"| {latency['throughput_batch']} images ms | kB | shipped |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
-        *(_row(row) for row in result["rows"]),
+        *_failures(validation.failed_gates),
+        *_table(_HEADERS, [_cells(row) for row in validation.rows]),
         "",
-        f"Torch student: {student['top1']:.2f} % of {student['images']:,} test images, "
-        f"{student['validation_top1']:.2f} % of {student['validation_images']:,} validation images. "
-        "Validation images chose what is shipped; test images only judge.",
-        "",
-        *_decisions(result["rows"]),
-        *_cross_agreement(result["cross_agreement"]),
         *(
-            f"{row['target']} {row['precision']} with the precision that the runtime chooses for this processor: "
-            f"agrees with torch on {row['default_precision_agreement']:.2f} %."
-            for row in result["rows"]
-            if row["default_precision_agreement"] is not None
-        ),
-        *(
-            f"{target} cannot run here; its answers are those of {runtime}, and it is not timed."
-            for target, runtime in {
-                row["target"]: row["runtime"] for row in result["rows"] if row["p50_ms"] is None
-            }.items()
+            f"- {row.title}: {'ships' if row.shipped else 'does not ship'}, {_text(row.reason)}"
+            for row in validation.rows
         ),
         "",
-        f"Latency: one image ({latency['runs']} runs) and {latency['throughput_batch']} images "
-        f"({latency['throughput_runs']} runs, p50), {latency['threads']} thread(s), artefacts in turn, "
-        f"on {machine['processor']} ({machine['cores']} cores), "
-        + ", ".join(f"{target} {version}" for target, version in machine["runtimes"].items())
-        + ".",
+        *_sentences(validation),
+        "",
+        *(_table(_SURE_HEADERS, [_sure_cells(row) for row in sure]) if sure else ()),
+        *(("", *_sure_sentence(sure)) if sure else ()),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _decisions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """How sure each artefact is on the test images, by what the validation images taught."""
-    wanted = rows[0]["confidence"]
+def _failures(gates: Sequence[Gate]) -> Iterator[str]:
+    for gate in gates:
+        by = f" ({gate.images})" if gate.images else ""
+        yield f"- **failed** {gate.name} of {_text(gate.subject)}: expected {gate.expected}, measured {gate.measured}{by}"
+    if gates:
+        yield ""
+
+
+def _cells(row: Row) -> list[str]:
     return [
-        "| target | precision | temperature | calibration error, before | after | class % | right % "
-        "| concept % | right % | unsure % |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-        *(
-            f"| {row['target']} | {row['precision']} | {row['confidence']['temperature']:.3f} "
-            f"| {row['calibration_error']:.2f} | {row['calibrated_error']:.2f} | {_sure(row['decisions'])} |"
-            for row in rows
-        ),
-        "",
-        f"Sure answers: the class, else a concept, else none. Thresholds by {wanted['images']:,} validation images for "
-        f"{wanted['accuracy']:g} % right answers at a level of {wanted['confidence_level']:g} %; this table is of the "
-        "test images.",
-        "",
+        row.title,
+        percent(row.test.top1),
+        interval(row.test),
+        percent(row.test_difference.top1_drop),
+        percent(row.test_difference.agreement),
+        milliseconds(row.latency.p50_ms if row.latency else None),
+        milliseconds(row.latency.p95_ms if row.latency else None),
+        f"{row.size_bytes / 1e3:,.0f}",
+        "yes" if row.shipped else "no",
     ]
 
 
-def _sure(decisions: Mapping[str, Any]) -> str:
-    class_right, concept_right = (
-        "-" if decisions[name] is None else f"{decisions[name]:.2f}" for name in ("class_accuracy", "concept_accuracy")
-    )
-    return (
-        f"{decisions['class_coverage']:.2f} | {class_right} | {decisions['concept_coverage']:.2f} | {concept_right} "
-        f"| {decisions['unsure']:.2f}"
-    )
+def _sure_cells(row: Row) -> list[str]:
+    assert row.decided is not None
+    decided = row.decided
+    return [
+        row.title,
+        f"{row.confidence.temperature:.3f}" if row.confidence else percent(None),
+        percent(row.test.calibration_error),
+        percent(row.calibrated_error),
+        *map(percent, (decided.class_coverage, decided.class_accuracy)),
+        *map(percent, (decided.concept_coverage, decided.concept_accuracy, decided.unsure)),
+    ]
 
 
-def _cross_agreement(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each precision: on how many test images two targets give the same answer."""
-    told = {
-        precision: ", ".join(
-            f"{' and '.join(pair['targets'])} {pair['agreement']:.2f} %"
-            for pair in pairs
-            if pair["precision"] == precision
+def _sentences(validation: Validation) -> Iterator[str]:
+    reference, machine = validation.reference, validation.machine
+    chosen = (
+        f", {percent(reference.choice.top1)} % of {reference.choice.images:,} validation images"
+        if reference.choice
+        else ""
+    )
+    yield f"{reference.title}: {percent(reference.test.top1)} % of {reference.test.images:,} test images{chosen}."
+    if reference.choice:
+        yield "Validation images chose what ships; test images only judge."
+    for precision in dict.fromkeys(cross.precision for cross in validation.cross_agreement):
+        pairs = [
+            f"{' and '.join(cross.targets)} {percent(cross.agreement)} %"
+            for cross in validation.cross_agreement
+            if cross.precision == precision
+        ]
+        yield f"Same {precision} answer: {', '.join(pairs)}."
+    for target, runtime in {row.target: row.runtime for row in validation.rows if not row.timings}.items():
+        yield f"{target} cannot run here; its answers are those of {runtime}, and it is not timed."
+    runtimes = ", ".join(f"{name} {version}" for name, version in machine.runtimes.items())
+    where = _text(machine.facts.get("cpu", "this machine"))
+    yield f"Latency: one image at a time, {machine.threads} thread(s), artefacts in turn, on {where}, {runtimes}."
+
+
+def _sure_sentence(rows: Sequence[Row]) -> Iterator[str]:
+    wanted = next((row.confidence for row in rows if row.confidence is not None), None)
+    if wanted is not None:
+        yield (
+            f"Sure answers: the class, else a concept, else none. Thresholds by {wanted.images:,} validation images for "
+            f"{wanted.accuracy:g} % right answers at a level of {wanted.confidence_level:g} %; this table is of the test "
+            "images, errors are of calibration, before and after the temperature."
         )
-        for precision in dict.fromkeys(pair["precision"] for pair in pairs)
-    }
-    return [f"Same {precision} answer: {text}." for precision, text in told.items()]
 
 
-def _row(row: Mapping[str, Any]) -> str:
-    concepts = "-" if row["concept_top1"] is None else f"{row['concept_top1']:.2f}"
-    shipped = f"yes: {row['reason']}" if row["shipped"] else f"no: {row['reason']}"
-    return (
-        f"| {row['target']} | {row['precision']} | {row['top1']:.2f} | {concepts} | {row['agreement']:.2f} "
-        f"| {_ms(row['p50_ms'])} | {_ms(row['p90_ms'])} | {_ms(row['p99_ms'])} | {_ms(row['batch_p50_ms'])} "
-        f"| {row['size_bytes'] / 1000:.0f} | {shipped} |"
-    )
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table whose columns are as wide in a terminal as their widest cell; numbers stand to the right."""
+    escaped = [[_text(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(headers, *escaped, strict=True)]
+    rule = "|".join("-" * (width + 2) if index == 0 else "-" * (width + 1) + ":" for index, width in enumerate(widths))
+    return [_line(headers, widths), f"|{rule}|", *(_line(row, widths) for row in escaped)]
 
 
-def _ms(latency: float | None) -> str:
-    return "-" if latency is None else f"{latency:.3f}"
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        cell.rjust(width) if index else cell.ljust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return f"| {' | '.join(padded)} |"
+
+
+def _text(text: str) -> str:
+    """Without what Markdown would take for a table's border."""
+    return text.replace("|", "\\|")

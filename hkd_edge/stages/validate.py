@@ -24,7 +24,8 @@ from hkd_edge.evaluate.artefacts import (
     runtime_title,
 )
 from hkd_edge.evaluate.metrics import predict_logits
-from hkd_edge.evaluate.selective import calibrate, calibration_error_percent, measure_decisions
+from hkd_edge.evaluate.reliability import calibration_error_percent
+from hkd_edge.evaluate.selective import calibrate, measure_decisions
 from hkd_edge.evaluate.verdict import Measured, Verdict, judge
 from hkd_edge.report.summary import markdown_summary
 from hkd_edge.run.context import Context
