@@ -283,6 +283,16 @@ def bench(bundle: Path | None, **options: Any) -> None:
     run_bench(bundle, **options)
 
 
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> None:
+    """Make report.html, report.md and report.json of a validated RUN, from the files of its directory alone."""
+    from hkd_edge.report.write import write_report
+
+    for file in write_report(run):
+        click.echo(file)
+
+
 @cli.group(cls=_Commands)
 def recipes() -> None:
     """The recipes that come with hkd-edge, and the keys that a recipe may have."""

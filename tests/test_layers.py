@@ -19,7 +19,7 @@ ROOMS = {
     "train": {"errors", "recipe", "data"},
     "evaluate": {"errors", "recipe", "train"},
     "distill": {"errors", "recipe", "data", "models", "train", "evaluate"},
-    "report": {"train"},
+    "report": {"errors", "evaluate", "train"},
     "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
     "run": {"errors", "recipe", "data", "train", "report"},
     "board": {"errors", "run"},

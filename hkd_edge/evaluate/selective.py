@@ -30,7 +30,6 @@ from hkd_edge_runtime.hierarchy import Axis, Hierarchy
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 _BISECTIONS = 50
 _ODDS_STEP = 0.9
-_CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -155,17 +154,6 @@ def measure_decisions(
     return Decisions(
         *(len(labels), share["class"], accuracy["class"], share["concept"], accuracy["concept"], share["unsure"])
     )
-
-
-def calibration_error_percent(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> float:
-    """Expected calibration error in percentage points, 15 equal bins (C. Guo et al., arXiv 1706.04599, eq. 3).
-
-    The mean over probabilities (N, C) of |share of right answers - mean score| of the bin that the score falls in.
-    """
-    scores, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
-    bins = np.minimum((scores * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=right - scores, minlength=_CALIBRATION_BINS)
-    return 100 * float(np.abs(gaps).sum()) / len(labels)
 
 
 def _axis_point(

@@ -11,10 +11,10 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from hkd_edge.evaluate.reliability import calibration_error_percent
 from hkd_edge.evaluate.selective import (
     MIN_TEMPERATURE,
     calibrate,
-    calibration_error_percent,
     candidates,
     error_tail,
     fit_temperature,
@@ -57,16 +57,6 @@ def test_a_temperature_lowers_the_calibration_error_on_other_images(answered: tu
 
 def test_answers_without_an_error_do_not_pull_the_temperature_to_nothing() -> None:
     assert fit_temperature(np.eye(4) * 5, np.arange(4)) == pytest.approx(MIN_TEMPERATURE)
-
-
-def test_the_calibration_error_of_a_case_by_hand() -> None:
-    # Scores 0.9 (right) and 0.9 (wrong) share a bin: |1 - 1.8|; 0.6 (right): |1 - 0.6|; over 3 images.
-    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])
-    assert calibration_error_percent(probabilities, np.array([0, 1, 1])) == pytest.approx(100 * (0.8 + 0.4) / 3)
-
-
-def test_a_score_of_one_falls_into_the_last_bin() -> None:
-    assert calibration_error_percent(np.array([[1.0, 0.0]]), np.array([0])) == 0
 
 
 @pytest.mark.parametrize(("wrong", "covered", "risk"), [(0, 299, 0.01), (3, 50, 0.1), (31, 4398, 0.01), (7, 7, 0.3)])
