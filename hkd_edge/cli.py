@@ -93,19 +93,18 @@ def _run(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: An
         command = click.get_current_context().command_path.partition(" ")[2]
         click.echo(f"\nstopped; go on by: hkd-edge {command} {output}", err=True)
         sys.exit(_INTERRUPTED)
-    summary = output / "summary.md"
-    if how["until"] in ("validate", "bundle") and summary.is_file():
-        click.echo(summary.read_text(encoding="utf-8"))
     if how["until"] == "export":
         from hkd_edge.delivery.files import recorded_files
 
         for file in recorded_files(output / "artefacts"):
             click.echo(file)
-    if how["until"] == "bundle":
+    if how["until"] == "report":
+        click.echo((output / "report.md").read_text(encoding="utf-8"))
+    if how["until"] in ("bundle", "report"):
         click.echo(f"The bundle is in {output / 'bundle'}. Ask it: hkd-edge predict {output / 'bundle'} IMAGE...")
 
 
-_stage_command("run", "bundle", "Take RECIPE the whole way, from its images to a verified bundle.")
+_stage_command("run", "report", "Take RECIPE the whole way, from its images to a verified bundle and its report.")
 _stage_command("data", "data", "Load and check the images and hold validation images out.")
 _stage_command("concepts", "concepts", "Check the hierarchy and measure what it tells of the classes.")
 _stage_command("teach", "teach", "Train the teachers.")
@@ -229,7 +228,7 @@ def validate(
             validate_recipe(source, request, overrides, reporter)
 
 
-_stage_command("make", "bundle", "Put what was found good into a bundle for the board (the same as run).", bundle)
+_stage_command("make", "bundle", "Put what was found good into a bundle for the board; everything up to there.", bundle)
 cli.add_command(bundle)
 
 

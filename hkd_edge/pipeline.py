@@ -1,4 +1,4 @@
-"""The whole story: data -> concepts -> teach -> distill -> export -> validate -> bundle.
+"""The whole story: data -> concepts -> teach -> distill -> export -> validate -> bundle -> report.
 
 Each stage writes files into the run directory and reads those of the stages before it; see `hkd_edge.run.stage` for
 when one is skipped. Start here and go down.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from hkd_edge.errors import RunDirectoryError
+from hkd_edge.errors import GateError, RunDirectoryError
 from hkd_edge.recipe import Recipe
 from hkd_edge.report.progress import Reporter
 from hkd_edge.run.context import Context
@@ -20,12 +20,13 @@ from hkd_edge.stages.concepts import CONCEPTS
 from hkd_edge.stages.data import DATA
 from hkd_edge.stages.distill import DISTILL
 from hkd_edge.stages.export import EXPORT
+from hkd_edge.stages.report import REPORT
 from hkd_edge.stages.teach import TEACH
 from hkd_edge.stages.validate import VALIDATE
 
 _FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
-STAGES: tuple[Stage, ...] = (DATA, CONCEPTS, TEACH, DISTILL, EXPORT, VALIDATE, BUNDLE)
+STAGES: tuple[Stage, ...] = (DATA, CONCEPTS, TEACH, DISTILL, EXPORT, VALIDATE, BUNDLE, REPORT)
 
 
 def run_pipeline(
@@ -33,7 +34,7 @@ def run_pipeline(
     run: Path,
     reporter: Reporter,
     *,
-    until: str = BUNDLE.name,
+    until: str = REPORT.name,
     resume: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Stamp]:
@@ -48,7 +49,7 @@ def run_pipeline(
         with open_run(run, recipe, resume=resume, overwrite=overwrite):
             context = Context(recipe, run, reporter)
             for stage in STAGES:
-                stamps[stage.name] = run_stage(stage, context, stamps)
+                stamps[stage.name] = _run_stage(stage, context, stamps)
                 if stage.name == until:
                     break
     except OSError as error:
@@ -59,3 +60,12 @@ def run_pipeline(
             "Free space or mend the permissions, then go on by --resume."
         ) from error
     return stamps
+
+
+def _run_stage(stage: Stage, context: Context, stamps: dict[str, Stamp]) -> Stamp:
+    try:
+        return run_stage(stage, context, stamps)
+    except GateError:
+        # What failed is what people want to look at.
+        REPORT.run(context, "")
+        raise

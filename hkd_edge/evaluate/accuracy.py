@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hkd_edge.evaluate.reliability import calibration_error_percent
 from hkd_edge.evaluate.result import Accuracy, Difference
-from hkd_edge.evaluate.selective import calibration_error_percent
 from hkd_edge.evaluate.statistics import wilson_interval
 from hkd_edge_runtime.backends import Outputs
 from hkd_edge_runtime.decision import temper

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from hkd_edge.data.dataset import ImageSet
 from hkd_edge.evaluate.accuracy import agreement_percent, measure_accuracy
 from hkd_edge.evaluate.artefacts import Artefact, runtime_title
+from hkd_edge.evaluate.reliability import calibration_error_percent
 from hkd_edge.evaluate.result import Decided, Difference, File, Row
-from hkd_edge.evaluate.selective import calibrate, calibration_error_percent, measure_decisions
+from hkd_edge.evaluate.selective import calibrate, measure_decisions
 from hkd_edge.evaluate.subject import ReferenceAnswers, Subject
 from hkd_edge.evaluate.verdict import Verdict
 from hkd_edge.recipe.delivery import Selective

@@ -4,6 +4,7 @@ RUN/recipe.yaml       the resolved recipe, and RUN/hierarchy.yaml the hierarchy 
 RUN/stages/NAME.json  what a finished stage was made from and what it wrote
 RUN/data, concepts, teacher, student, artefacts, bundle                results
 RUN/validation.json, answers.npz                                        see `hkd_edge.evaluate.result`
+RUN/report.html, .md, .json                                             see docs/report.md
 RUN/boards/HOST.json  what `hkd-edge bench --host HOST` measured of the bundle
 RUN/checkpoints, cache                                                  what may be deleted to save space
 """
@@ -36,7 +37,9 @@ _OWNED = (
     "artefacts",
     "validation.json",
     "answers.npz",
-    "summary.md",
+    "report.html",
+    "report.md",
+    "report.json",
     "bundle",
     "boards",
     "checkpoints",

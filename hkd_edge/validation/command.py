@@ -79,6 +79,7 @@ def validate_recipe(recipe: str, request: Request, overrides: tuple[str, ...], r
     except GateError:
         if not (output / RESULT_FILE).is_file():
             raise
+    write_report(output)
     finish(read_validation(output), request)
 
 
