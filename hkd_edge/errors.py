@@ -13,7 +13,7 @@
     ├── DataError               5  hkd_edge         a data set is missing, damaged or too small
     ├── RunDirectoryError       6  hkd_edge         a run directory is unusable, or holds another recipe's run
     ├── TrainingError           7  hkd_edge         a training cannot go on
-    ├── GateError               9  hkd_edge         no artefact passed validation, so nothing is shipped
+    ├── GateError               9  hkd_edge         a gate of the validation failed, or nothing was compared
     ├── MissingDependencyError 11  hkd_edge         a package that is not installed; names its pip command
     └── BoardError             13  hkd_edge         a board cannot be reached, or a step on it failed
 
@@ -69,7 +69,7 @@ class TrainingError(HkdEdgeError):
 
 
 class GateError(HkdEdgeError):
-    """No artefact passed validation, so there is nothing to ship."""
+    """A gate of the validation failed: what was expected and what was measured, a line for each."""
 
     exit_code = 9
 
