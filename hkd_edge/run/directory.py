@@ -3,6 +3,7 @@
 RUN/recipe.yaml       the resolved recipe, and RUN/hierarchy.yaml the hierarchy that it names
 RUN/stages/NAME.json  what a finished stage was made from and what it wrote
 RUN/data, concepts, teacher, student, artefacts, validation.json, summary.md, bundle   results
+RUN/metrics.jsonl     what trainings and stages tell as they go on; RUN/tensorboard, mlflow.json: of its followers
 RUN/boards/HOST.json  what `hkd-edge bench --host HOST` measured of the bundle
 RUN/checkpoints, cache                                                  what may be deleted to save space
 """
@@ -37,6 +38,9 @@ _OWNED = (
     "summary.md",
     "bundle",
     "boards",
+    "metrics.jsonl",
+    "tensorboard",
+    "mlflow.json",
     "checkpoints",
     "cache",
 )
