@@ -23,6 +23,8 @@ from hkd_edge.stages.export import EXPORT
 from hkd_edge.stages.report import REPORT
 from hkd_edge.stages.teach import TEACH
 from hkd_edge.stages.validate import VALIDATE
+from hkd_edge.track.registry import require_packages
+from hkd_edge.track.tracking import open_tracking
 
 _FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -42,11 +44,17 @@ def run_pipeline(
 
     Raises:
         RunDirectoryError: if `run` is there already and neither `resume` nor `overwrite` is set, or is unusable.
+        MissingDependencyError: if a tracker that the recipe asks for is not installed; nothing was touched.
         HkdEdgeError: whatever a stage cannot do; the stages before it stay done.
     """
+    require_packages(recipe.tracking)
     stamps: dict[str, Stamp] = {}
     try:
-        with open_run(run, recipe, resume=resume, overwrite=overwrite):
+        with (
+            open_run(run, recipe, resume=resume, overwrite=overwrite),
+            open_tracking(recipe, run, reporter.warning) as tracking,
+            reporter.tracked(tracking),
+        ):
             context = Context(recipe, run, reporter)
             for stage in STAGES:
                 stamps[stage.name] = _run_stage(stage, context, stamps)

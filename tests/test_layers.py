@@ -17,9 +17,10 @@ ROOMS = {
     "data": {"errors", "recipe"},
     "models": {"errors", "recipe"},
     "train": {"errors", "recipe", "data"},
-    "evaluate": {"errors", "recipe", "train"},
+    "evaluate": {"errors", "recipe", "data", "train"},
     "distill": {"errors", "recipe", "data", "models", "train", "evaluate"},
-    "report": {"errors", "evaluate", "train"},
+    "report": {"errors", "evaluate", "track", "train"},
+    "track": {"errors", "recipe", "evaluate", "train"},
     "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
     "run": {"errors", "recipe", "data", "train", "report"},
     "board": {"errors", "run"},
@@ -27,10 +28,11 @@ ROOMS = {
         *("errors", "recipe", "concepts", "data", "models", "train"),
         *("evaluate", "distill", "delivery", "report", "run"),
     },
-    "pipeline": {"errors", "recipe", "report", "run", "stages"},
+    "pipeline": {"errors", "recipe", "report", "run", "stages", "track"},
     "doctor": {"errors", "data", "train"},
+    "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "bundle_commands": set(),
-    "cli": {"board", "bundle_commands", "recipe", "run", "report", "delivery", "pipeline", "doctor"},
+    "cli": {"board", "bundle_commands", "recipe", "run", "report", "delivery", "pipeline", "doctor", "validation"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}
 

@@ -7,6 +7,7 @@ missing value stands for its default, and a value of a wrong type breaks no rule
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, TypeGuard
@@ -15,6 +16,7 @@ Broken: TypeAlias = tuple[tuple[str, ...], str]  # the keys to blame, and what i
 
 _NEEDS_CONCEPT_TEACHER = ("concept", "embedding", "relational")
 _STAGES = {"stem_width": "16", "widths": "[16, 32, 64]", "blocks": "[1, 1, 0]"}
+_PASSWORD = re.compile(r"https?://[^/@]*:[^/@]+@")
 # What each kind of architecture needs, with an example, and what it may have beside that.
 _NEEDED = {"residual": _STAGES, "plain": _STAGES, "mobile": _STAGES, "torchvision": {"name": "resnet18"}}
 _OPTIONAL = {
@@ -36,6 +38,7 @@ def broken_rules(recipe: Mapping[str, Any]) -> Iterator[Broken]:
     yield from _some_weight_is_positive(recipe)
     yield from _teacher_has_concepts(recipe)
     yield from _export_is_possible(recipe)
+    yield from _tracking_shows_no_password(recipe)
 
 
 def broken_architecture(architecture: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -103,6 +106,13 @@ def _export_is_possible(recipe: Mapping[str, Any]) -> Iterator[Broken]:
     if all(map(_is_number, (smallest, usual, largest))) and not smallest <= usual <= largest:
         reason = f"expected min_batch <= opt_batch <= max_batch, got {smallest}, {usual}, {largest}."
         yield ("export", "tensorrt"), reason
+
+
+def _tracking_shows_no_password(recipe: Mapping[str, Any]) -> Iterator[Broken]:
+    uri = _at(recipe, "tracking").get("mlflow")
+    if isinstance(uri, str) and _PASSWORD.match(uri):
+        reason = "expected a URI without a password, since each run keeps its recipe, got one with a password. "
+        yield ("tracking", "mlflow"), reason + "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
 
 
 def _at(recipe: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:

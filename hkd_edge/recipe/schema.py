@@ -12,6 +12,7 @@ from hkd_edge.recipe.architecture import Architecture, ArchitectureOrName
 from hkd_edge.recipe.delivery import Bundle, Export, Validate
 from hkd_edge.recipe.rules import broken_rules
 from hkd_edge.recipe.section import REQUIRED, Section, key, path_key, refuse
+from hkd_edge.recipe.tracking import Tracking
 
 _MAX_SEED = 2**32 - 1  # NumPy's limit; PyTorch takes more
 
@@ -173,6 +174,7 @@ class Recipe(Section):
     # pydantic keeps `validate` for itself, so the key `validate` is the attribute `validation`
     validation: Validate = Field(Validate(), alias="validate", description="What an artefact must hold to ship.")
     bundle: Bundle = key(Bundle(), "What is put beside the artefacts.")
+    tracking: Tracking = key(Tracking(), "Who beside metrics.jsonl is told how trainings go; changes no result.")
 
     _folder: Path = PrivateAttr(default_factory=Path)
 

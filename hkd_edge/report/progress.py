@@ -1,8 +1,9 @@
-"""Progress of long work: bars on a terminal, plain lines elsewhere."""
+"""Progress of long work: bars on a terminal, plain lines elsewhere, and the run's tracking."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,8 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
+    from hkd_edge.evaluate.result import Validation
+    from hkd_edge.track.tracking import Tracking
     from hkd_edge.train.loop import EpochResult
 
 
@@ -49,6 +52,7 @@ class Reporter(AbstractContextManager["Reporter"]):
         )
         self._task = self._bars.add_task("", visible=False)
         self._work = ""
+        self._tracking: Tracking | None = None
 
     def __enter__(self) -> Reporter:
         self._bars.start()
@@ -59,22 +63,46 @@ class Reporter(AbstractContextManager["Reporter"]):
     ) -> None:
         self._bars.stop()
 
-    def stage_started(self, name: str) -> None:
-        """A stage begins (it may turn out to be done)."""
+    @contextmanager
+    def tracked(self, tracking: Tracking) -> Iterator[None]:
+        """Within the block `tracking` is told too, first: what a person reads is recorded."""
+        self._tracking = tracking
+        try:
+            yield
+        finally:
+            self._tracking = None
+
+    def stage_started(self, name: str, key: str) -> None:
+        """A stage begins its work, by `key`."""
+        if self._tracking:
+            self._tracking.stage_started(name, key)
         self._bars.update(self._task, visible=False)
 
-    def stage_skipped(self, name: str) -> None:
-        """A stage was done already."""
+    def stage_skipped(self, name: str, key: str) -> None:
+        """A stage was done already, by `key`."""
+        if self._tracking:
+            self._tracking.stage_skipped(name, key)
         self._line(f"{name:<9} done already, skipped")
 
     def stage_done(self, name: str, seconds: float) -> None:
         """A stage has ended."""
+        if self._tracking:
+            self._tracking.stage_done(name, seconds)
         self._bars.update(self._task, visible=False)
         self._line(f"{name:<9} done in {seconds:.1f} s")
 
     def note(self, stage: str, text: str) -> None:
         """Something that a person wants to know."""
         self._line(f"{stage:<9} {text}")
+
+    def warning(self, text: str) -> None:
+        """Something that went wrong and does not end the run."""
+        self._line(f"warning   {text}")
+
+    def validated(self, validation: Validation) -> None:
+        """The artefacts of the run were validated."""
+        if self._tracking:
+            self._tracking.validated(validation)
 
     def work(self, description: str, done: int, total: int) -> None:
         """`done` of `total` pieces of the work at hand are done; seen on terminals only."""
@@ -83,9 +111,21 @@ class Reporter(AbstractContextManager["Reporter"]):
             self._bars.reset(self._task)  # the time left is estimated from this work's own pace
         self._bars.update(self._task, description=description, completed=done, total=total, visible=True)
 
-    def training(self, stage: str, title: str) -> TrainingProgress:
-        """Who is told of the training called `title`."""
-        return _Training(self, stage, title)
+    def training(self, stage: str, name: str, title: str, images: int) -> TrainingProgress:
+        """Who is told of the training `name`, for people `title`, over `images` training images an epoch."""
+        return _Training(self, stage, name, title, images)
+
+    def epoch(self, stage: str, name: str, title: str, images: int, result: EpochResult, epochs: int) -> None:
+        """An epoch of that training has ended."""
+        if self._tracking:
+            self._tracking.epoch(name, result, epochs, images)
+        accuracies = ", ".join(f"{name} {value:.2f} %" for name, value in result.accuracies.items())
+        left = result.seconds * (epochs - result.epoch - 1)
+        self.note(
+            stage,
+            f"{title} epoch {result.epoch + 1}/{epochs}: loss {result.loss:.4f}, validation {accuracies}, "
+            f"{result.seconds:.1f} s, about {left:.0f} s left",
+        )
 
     def _line(self, text: str) -> None:
         # Printed whole and unwrapped, so that a log has one line per event.
@@ -93,19 +133,15 @@ class Reporter(AbstractContextManager["Reporter"]):
 
 
 class _Training:
-    def __init__(self, reporter: Reporter, stage: str, title: str) -> None:
+    def __init__(self, reporter: Reporter, stage: str, name: str, title: str, images: int) -> None:
         self._reporter = reporter
         self._stage = stage
+        self._name = name
         self._title = title
+        self._images = images
 
     def step(self, done: int, total: int) -> None:
         self._reporter.work(self._title, done, total)
 
     def epoch(self, result: EpochResult, epochs: int) -> None:
-        accuracies = ", ".join(f"{name} {value:.2f} %" for name, value in result.accuracies.items())
-        left = result.seconds * (epochs - result.epoch - 1)
-        self._reporter.note(
-            self._stage,
-            f"{self._title} epoch {result.epoch + 1}/{epochs}: loss {result.loss:.4f}, validation {accuracies}, "
-            f"{result.seconds:.1f} s, about {left:.0f} s left",
-        )
+        self._reporter.epoch(self._stage, self._name, self._title, self._images, result, epochs)

@@ -5,6 +5,7 @@ RUN/stages/NAME.json  what a finished stage was made from and what it wrote
 RUN/data, concepts, teacher, student, artefacts, bundle                results
 RUN/validation.json, answers.npz                                        see `hkd_edge.evaluate.result`
 RUN/report.html, .md, .json                                             see docs/report.md
+RUN/metrics.jsonl     what trainings and stages tell as they go on; RUN/tensorboard, mlflow.json: of its followers
 RUN/boards/HOST.json  what `hkd-edge bench --host HOST` measured of the bundle
 RUN/checkpoints, cache                                                  what may be deleted to save space
 """
@@ -42,6 +43,9 @@ _OWNED = (
     "report.json",
     "bundle",
     "boards",
+    "metrics.jsonl",
+    "tensorboard",
+    "mlflow.json",
     "checkpoints",
     "cache",
 )

@@ -49,13 +49,13 @@ class Stamp:
 
 def run_stage(stage: Stage, context: Context, upstream: Mapping[str, Stamp]) -> Stamp:
     """Runs `stage`, or skips it if it is done; returns its stamp either way."""
-    context.reporter.stage_started(stage.name)
     key = stage_key(stage, context, upstream)
     path = _stamp_path(context.run, stage.name)
     stamp = read_stamp(context.run, stage.name)
     if stamp is not None and stamp.key == key and _intact(stamp, context.run):
-        context.reporter.stage_skipped(stage.name)
+        context.reporter.stage_skipped(stage.name, key)
         return stamp
+    context.reporter.stage_started(stage.name, key)
     started = time.perf_counter()
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)  # from here on until the new stamp is written the stage counts as not done

@@ -94,6 +94,7 @@ def _provenance(context: Context, validation: Validation) -> dict[str, Any]:
     """What the bundle was made from; no path of the machine that made it."""
     recipe = context.recipe.model_dump(mode="json", by_alias=True)
     recipe["data"].pop("root")
+    recipe.pop("tracking")
     facts = context.read_json("data/data.json")
     return {
         "recipe": recipe,

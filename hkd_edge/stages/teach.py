@@ -69,7 +69,8 @@ def train(context: Context, stage: str, role: str, task: Task, settings: Any, ke
         context.run / "checkpoints" / f"{role}.pt",
         digest([key, role]),
     )
-    history = fit(task, job, context.reporter.training(stage, _TITLES[role]))
+    images = job.steps_per_epoch * job.batch_size
+    history = fit(task, job, context.reporter.training(stage, role, _TITLES[role], images))
     return [vars(epoch) for epoch in history]
 
 

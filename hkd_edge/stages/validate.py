@@ -90,6 +90,7 @@ def _run(context: Context, key: str) -> list[Path]:
     subject = subject_of(context, artefacts(context))
     validation, arrays = validate(subject, context.recipe.validation, context.reporter.work)
     files = write_validation(context.run, validation, arrays)
+    context.reporter.validated(validation)
     if validation.verdict == "failed":
         raise GateError(failure(validation))
     return files

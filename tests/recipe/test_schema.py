@@ -41,7 +41,7 @@ def test_the_schema_given_out_is_a_copy():
 def test_the_top_keys_are_those_of_the_documentation():
     assert keys_of(node_at(())) == (
         *("version", "name", "seed", "device", "precision", "data", "concepts", "augment", "teacher"),
-        *("task_teacher", "student", "distill", "export", "validate", "bundle"),
+        *("task_teacher", "student", "distill", "export", "validate", "bundle", "tracking"),
     )
 
 

@@ -75,11 +75,11 @@ def reporter(*, terminal: bool = False) -> tuple[Reporter, io.StringIO]:
 def test_off_a_terminal_each_event_is_one_plain_line() -> None:
     talking, stream = reporter()
     with talking:
-        talking.stage_started("teach")
+        talking.stage_started("teach", "k")
         talking.work("steps", 1, 2)
-        talking.training("teach", "teacher").epoch(EpochResult(0, 0.5, {"kind": 97.531}, 2.0), 3)
+        talking.training("teach", "concept", "teacher", 100).epoch(EpochResult(0, 0.5, {"kind": 97.531}, 2.0), 3)
         talking.stage_done("teach", 6.0)
-        talking.stage_skipped("distill")
+        talking.stage_skipped("distill", "k")
     assert stream.getvalue().splitlines() == [
         "teach     teacher epoch 1/3: loss 0.5000, validation kind 97.53 %, 2.0 s, about 4 s left",
         "teach     done in 6.0 s",
@@ -90,7 +90,7 @@ def test_off_a_terminal_each_event_is_one_plain_line() -> None:
 def test_on_a_terminal_the_work_at_hand_is_a_bar() -> None:
     talking, stream = reporter(terminal=True)
     with talking:
-        talking.training("teach", "teacher").step(3, 10)
+        talking.training("teach", "concept", "teacher", 100).step(3, 10)
     assert "teacher" in stream.getvalue()
     assert "3/10" in stream.getvalue()
 
