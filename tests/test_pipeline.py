@@ -90,8 +90,6 @@ def test_what_cannot_run_here_is_judged_by_its_numbers_but_neither_timed_nor_shi
             row["reason"]
             == "not run on a GPU yet: the board builds its engine at first use and checks the golden images"
         )
-    summary = (digits_run / "summary.md").read_text()
-    assert "tensorrt cannot run here; its answers are those of onnxruntime" in summary
 
 
 def test_the_bundle_holds_tensorrts_files_for_the_board_to_build_from(digits_run: Path) -> None:
@@ -129,12 +127,6 @@ def test_float_files_answer_like_the_torch_student(digits_run: Path) -> None:
 def test_each_target_ships_one_artefact(digits_run: Path) -> None:
     rows = json.loads((digits_run / "validation.json").read_text())["rows"]
     assert sorted(row["target"] for row in rows if row["shipped"]) == ["onnxruntime", "openvino"]
-
-
-def test_the_summary_has_the_rows_of_the_validation(digits_run: Path) -> None:
-    summary = (digits_run / "summary.md").read_text()
-    for row in json.loads((digits_run / "validation.json").read_text())["rows"]:
-        assert f"| {row['target']} | {row['precision']} | {row['top1']:.2f} |" in summary
 
 
 def test_the_bundle_answers_with_the_accuracy_that_validation_measured(digits_run: Path) -> None:

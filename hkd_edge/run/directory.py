@@ -2,7 +2,8 @@
 
 RUN/recipe.yaml       the resolved recipe, and RUN/hierarchy.yaml the hierarchy that it names
 RUN/stages/NAME.json  what a finished stage was made from and what it wrote
-RUN/data, concepts, teacher, student, artefacts, validation.json, summary.md, bundle   results
+RUN/data, concepts, teacher, student, artefacts, validation.json, bundle   results
+RUN/report.html, report.md, report.json   what `hkd-edge report` made of them
 RUN/boards/HOST.json  what `hkd-edge bench --host HOST` measured of the bundle
 RUN/checkpoints, cache                                                  what may be deleted to save space
 """
@@ -34,7 +35,10 @@ _OWNED = (
     "student",
     "artefacts",
     "validation.json",
-    "summary.md",
+    "answers.npz",
+    "report.html",
+    "report.md",
+    "report.json",
     "bundle",
     "boards",
     "checkpoints",

@@ -27,7 +27,6 @@ from hkd_edge.evaluate.metrics import predict_logits
 from hkd_edge.evaluate.reliability import calibration_error_percent
 from hkd_edge.evaluate.selective import calibrate, measure_decisions
 from hkd_edge.evaluate.verdict import Measured, Verdict, judge
-from hkd_edge.report.summary import markdown_summary
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage
 from hkd_edge.stages.distill import load_student
@@ -36,11 +35,10 @@ from hkd_edge_runtime.backends import Outputs, backend_class
 from hkd_edge_runtime.confidence import Confidence
 from hkd_edge_runtime.decision import temper
 from hkd_edge_runtime.evaluation import concept_accuracy_percent, top1_percent
-from hkd_edge_runtime.files import write_atomically, write_json_atomically
+from hkd_edge_runtime.files import write_json_atomically
 from hkd_edge_runtime.strict import encode
 
 RESULT_FILE = "validation.json"
-SUMMARY_FILE = "summary.md"
 _THROUGHPUT_SHARE = 10
 
 
@@ -141,10 +139,8 @@ def _run(context: Context, key: str) -> list[Path]:
         "machine": _machine(context),
     }
     write_json_atomically(context.run / RESULT_FILE, result)
-    with write_atomically(context.run / SUMMARY_FILE) as temporary:
-        temporary.write_text(markdown_summary(context.recipe.name, result), encoding="utf-8")
     _require_shipped(rows)
-    return [context.run / RESULT_FILE, context.run / SUMMARY_FILE]
+    return [context.run / RESULT_FILE]
 
 
 def _student_logits(context: Context) -> dict[str, NDArray[np.float32]]:
