@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hkd_edge.evaluate.reliability import Bin, reliability_bins
-from hkd_edge.evaluate.result import Row, Validation
+from hkd_edge.evaluate.result import Row
 from hkd_edge.report.material import Material
 from hkd_edge_runtime.decision import UNCALIBRATED, temper
 from hkd_edge_runtime.decode import concept_answer
 from hkd_edge_runtime.hierarchy import SILENT, Hierarchy
 
-SHOWN_MISTAKES = 24
+SHOWN_MISTAKES = 12
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,12 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Answer:
-    """What somebody says of an image; `score` in percent."""
+    """What somebody says of an image, and whether it is right; `score` in percent."""
 
     who: str
     name: str
     score: float
+    right: bool
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Findings:
-    """All of it. `front` holds the titles of the artefacts that no other beats in accuracy, latency and size at once."""
+    """All of it; `front` holds the titles of `pareto_front`."""
 
     confusion: Confusion
     front: tuple[str, ...]
@@ -158,39 +159,35 @@ def _temperature(row: Row) -> float:
 def _mistake(material: Material, position: int) -> Mistake:
     arrays, validation = material.arrays, material.validation
     image = int(arrays["mistakes"][position])
+    label = int(material.labels[image])
+
+    def class_said(who: str, array: str, temperature: float = UNCALIBRATED) -> Answer:
+        probabilities = temper(arrays[array][image], temperature)
+        best = int(probabilities.argmax())
+        return Answer(who, validation.classes[best], 100 * float(probabilities[best]), best == label)
+
     answers = [
-        *_concepts_said(validation, arrays["concept_teacher"][image] if "concept_teacher" in arrays else None),
-        *([_class_said("task teacher", validation, arrays["task_teacher"][image])] if "task_teacher" in arrays else []),
-        _class_said(validation.reference.title, validation, arrays["reference"][image]),
-        *(
-            _class_said(row.title, validation, arrays[row.array][image], _temperature(row))
-            for row in validation.rows
-            if row.shipped
+        *_concepts_said(
+            validation.hierarchy, label, arrays["concept_teacher"][image] if "concept_teacher" in arrays else None
         ),
+        *([class_said("task teacher", "task_teacher")] if "task_teacher" in arrays else ()),
+        class_said(validation.reference.title, "reference"),
+        *(class_said(row.title, row.array, _temperature(row)) for row in validation.rows if row.shipped),
     ]
-    return Mistake(image, position, validation.classes[int(material.labels[image])], tuple(answers))
+    return Mistake(image, position, validation.classes[label], tuple(answers))
 
 
-def _class_said(
-    who: str, validation: Validation, logits: NDArray[np.float32], temperature: float = UNCALIBRATED
-) -> Answer:
-    probabilities = temper(logits, temperature)
-    best = int(probabilities.argmax())
-    return Answer(who, validation.classes[best], 100 * float(probabilities[best]))
-
-
-def _concepts_said(validation: Validation, masses: NDArray[np.float32] | None) -> list[Answer]:
-    """The concept teacher's answer on each axis; on some an image may have no concept."""
+def _concepts_said(hierarchy: Hierarchy, label: int, masses: NDArray[np.float32] | None) -> list[Answer]:
+    """The concept teacher's answer on each axis, by its masses (K,); on some an image may have no concept."""
     if masses is None:
         return []
-    hierarchy = validation.hierarchy
-    said = [
-        (axis.name, concept_answer(axis.concepts, masses[columns].tolist()))
-        for axis, columns in zip(hierarchy.axes, hierarchy.slices(), strict=True)
-    ]
-    return [
-        Answer(f"concept teacher, {axis}", answer.concept or "no concept", 100 * answer.score) for axis, answer in said
-    ]
+    answers = []
+    for axis, columns in zip(hierarchy.axes, hierarchy.slices(), strict=True):
+        said = concept_answer(axis.concepts, masses[columns].tolist())
+        place = axis.class_to_concept[label]
+        right = said.concept == (None if place == SILENT else axis.concepts[place])
+        answers.append(Answer(f"concept teacher, {axis.name}", said.concept or "no concept", 100 * said.score, right))
+    return answers
 
 
 def counted(counts: Mapping[str, int]) -> str:

@@ -230,10 +230,14 @@ def _board(name: str, stored: Any) -> Board:
 def _board_row(row: Any) -> BoardRow:
     latency, cold = row["latency"], row["cold_start"]
     return BoardRow(
-        f"{row['target']} {row['precision']}",
-        row["runtime"],
-        *(float(latency[key]) for key in ("p50_ms", "p90_ms", "p99_ms", "images_per_s")),
-        *(float(cold[key]) for key in ("load_ms", "first_answer_ms")),
+        artefact=f"{row['target']} {row['precision']}",
+        runtime=row["runtime"],
+        p50_ms=float(latency["p50_ms"]),
+        p90_ms=float(latency["p90_ms"]),
+        p99_ms=float(latency["p99_ms"]),
+        images_per_s=float(latency["images_per_s"]),
+        load_ms=float(cold["load_ms"]),
+        first_answer_ms=float(cold["first_answer_ms"]),
         rss_bytes=cold["rss_bytes"],
         top1=None if row["accuracy"] is None else float(row["accuracy"]["top1"]),
     )

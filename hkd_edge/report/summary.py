@@ -36,7 +36,8 @@ def markdown_summary(validation: Validation) -> str:
 def _failures(gates: Sequence[Gate]) -> Iterator[str]:
     for gate in gates:
         by = f" ({gate.images})" if gate.images else ""
-        yield f"- **failed** {gate.name} of {_text(gate.subject)}: expected {gate.expected}, measured {gate.measured}{by}"
+        found = f"expected {gate.expected}, measured {gate.measured}{by}"
+        yield f"- **failed** {gate.name} of {_text(gate.subject)}: {found}"
     if gates:
         yield ""
 
@@ -70,14 +71,10 @@ def _sure_cells(row: Row) -> list[str]:
 
 def _sentences(validation: Validation) -> Iterator[str]:
     reference, machine = validation.reference, validation.machine
-    chosen = (
-        f", {percent(reference.choice.top1)} % of {reference.choice.images:,} validation images"
-        if reference.choice
-        else ""
-    )
-    yield f"{reference.title}: {percent(reference.test.top1)} % of {reference.test.images:,} test images{chosen}."
+    yield f"{reference.title}: {percent(reference.test.top1)} % of {reference.test.images:,} test images."
     if reference.choice:
-        yield "Validation images chose what ships; test images only judge."
+        top1, images = percent(reference.choice.top1), f"{reference.choice.images:,}"
+        yield f"Validation images ({top1} % of {images}) chose what ships; test images only judge."
     for precision in dict.fromkeys(cross.precision for cross in validation.cross_agreement):
         pairs = [
             f"{' and '.join(cross.targets)} {percent(cross.agreement)} %"
@@ -96,9 +93,9 @@ def _sure_sentence(rows: Sequence[Row]) -> Iterator[str]:
     wanted = next((row.confidence for row in rows if row.confidence is not None), None)
     if wanted is not None:
         yield (
-            f"Sure answers: the class, else a concept, else none. Thresholds by {wanted.images:,} validation images for "
-            f"{wanted.accuracy:g} % right answers at a level of {wanted.confidence_level:g} %; this table is of the test "
-            "images, errors are of calibration, before and after the temperature."
+            f"Sure answers: the class, else a concept, else none. Thresholds by {wanted.images:,} validation images "
+            f"for {wanted.accuracy:g} % right answers at a level of {wanted.confidence_level:g} %; this table is of "
+            "the test images, its errors are those of calibration, before and after the temperature."
         )
 
 
@@ -111,10 +108,8 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [
-        cell.rjust(width) if index else cell.ljust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
+    first, *rest = zip(cells, widths, strict=True)
+    padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
     return f"| {' | '.join(padded)} |"
 
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH_PX, _ROW_PX = 440, 24
+_WIDTH_PX, _ROW_PX = 400, 24
 _LETTERS = 22
+_LABELS_PX = 65  # how much more room the names left and right of the matrix take than those below
 _GAP = 0.06
 _SILENT = NOTHING
 _COUNTED_CLASSES = 20  # with more of them a cell has no room for its count
@@ -81,7 +82,7 @@ def confusion_plot(found: Confusion) -> Markup:
         _borders(axes, found)
         return _confusion_in_words(found)
 
-    return draw("confusion", f"Confusion matrix of {found.subject}", (side, side), paint)
+    return draw("confusion", f"Confusion matrix of {found.subject}", (side, side - _LABELS_PX), paint)
 
 
 def cell_opacity(share: float, *, right: bool) -> float:
@@ -149,8 +150,9 @@ def _axes_in_words(hierarchy: Hierarchy) -> Iterator[str]:
     if not hierarchy.axes:
         yield f"no axes over the classes {', '.join(hierarchy.classes)}"
     for axis in hierarchy.axes:
-        members = [
-            f"{concept} ({', '.join(name for name, at in zip(hierarchy.classes, axis.class_to_concept, strict=True) if at == index)})"
-            for index, concept in enumerate(axis.concepts)
-        ]
-        yield f"{axis.name}: {', '.join(members)}"
+        classes = zip(hierarchy.classes, axis.class_to_concept, strict=True)
+        members: dict[int, list[str]] = {}
+        for name, concept in classes:
+            members.setdefault(concept, []).append(name)
+        told = [f"{concept} ({', '.join(members[index])})" for index, concept in enumerate(axis.concepts)]
+        yield f"{axis.name}: {', '.join(told)}"

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH_PX = 440
+_WIDTH_PX = 400
 _LARGEST_AREA, _SMALLEST_AREA = 320.0, 20.0
 _MARKERS = {"fp32": "o", "fp16": "s", "int8": "D"}
 _BINS = 60
+_NAME_STEPS = 3
 
 
 def front_plot(rows: Sequence[Row], front: Sequence[str]) -> Markup:
@@ -37,7 +38,7 @@ def front_plot(rows: Sequence[Row], front: Sequence[str]) -> Markup:
         _name_points(axes, [row for row in timed if row.title in front])
         frame(axes, "ms per image (p50, one image at a time)", "top-1 %")
         axes.set_xlim(0, 1.2 * max(row.latency.p50_ms for row in timed if row.latency))
-        axes.margins(y=0.12)
+        axes.margins(y=0.18)
         _legend(figure, timed, colours)
         return "; ".join(_point_in_words(row, ringed=row.title in front) for row in timed)
 
@@ -93,17 +94,16 @@ def _point(axes: Axes, row: Row, colour: str, share: float, *, ringed: bool) -> 
 
 
 def _name_points(axes: Axes, rows: Sequence[Row]) -> None:
-    """Names beside the points, by turns above and below, since neighbours may be close."""
+    """Names above the intervals, on steps, since neighbours may be close."""
     for index, row in enumerate(sorted(rows, key=lambda each: each.latency.p50_ms if each.latency else 0.0)):
         assert row.latency is not None
-        above = index % 2 == 0
         axes.annotate(
             row.title,
-            (row.latency.p50_ms, row.test.top1),
-            xytext=(0, 17 if above else -17),
+            (row.latency.p50_ms, row.test.top1_interval.high),
+            xytext=(0, 4 + 12 * (index % _NAME_STEPS)),
             textcoords="offset points",
             ha="center",
-            va="bottom" if above else "top",
+            va="bottom",
             fontsize=SMALL_PX,
         )
 

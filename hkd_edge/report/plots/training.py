@@ -15,7 +15,7 @@ from hkd_edge.report.wording import duration
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WIDTH_PX = 440
+_WIDTH_PX = 400
 _MARKERS = ("o", "s", "^", "D")
 _MARKED_EPOCHS = 20  # more points than that are a line by themselves
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH_PX = 440
+_WIDTH_PX = 400
 _LARGEST_AREA, _SMALLEST_AREA = 260.0, 8.0
 _ROOM_PERCENT = 7.0  # of a bar: less of it has no room for its number
 _KINDS = (("class", "series-1"), ("concept", "series-3"), ("unsure", "axis"))

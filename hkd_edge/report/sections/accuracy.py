@@ -136,12 +136,12 @@ def _mistake(found: Mistake, image: NDArray[np.uint8], reference: str) -> Markup
     said = next(answer for answer in found.answers if answer.who == reference)
     alt = f"Test image {found.image}, labelled {found.label}, which the {reference} takes for {said.name}"
     height, width = image.shape[:2]
-    answers = Markup("").join(_answer(answer, found.label) for answer in found.answers)
-    return Markup('<li><img src="{}" alt="{}" width="{}" height="{}"><div><h3>{}</h3><dl>{}</dl></div></li>').format(
-        png_uri(image), alt, width, height, found.label, answers
-    )
+    answers = Markup("").join(_answer(answer) for answer in found.answers)
+    return Markup(
+        '<li><img src="{}" alt="{}" width="{}" height="{}"><div><h3>Label: {}</h3><dl>{}</dl></div></li>'
+    ).format(png_uri(image), alt, width, height, found.label, answers)
 
 
-def _answer(answer: Answer, label: str) -> Markup:
-    right = badge("right", "good") if answer.name == label else Markup("")
+def _answer(answer: Answer) -> Markup:
+    right = badge("right", "good") if answer.right else Markup("")
     return Markup("<dt>{}</dt><dd>{} {:.0f} % {}</dd>").format(answer.who, answer.name, answer.score, right)

@@ -21,7 +21,7 @@ def speed_section(material: Material, findings: Findings) -> Section | None:
     drawings = [
         figure(
             front_plot(rows, findings.front),
-            f"Bars: 95 % intervals. Area: size of the files. On the front, where nothing is better in one without being "
+            "Bars: 95 % intervals. Area: size of the files. On the front, where nothing is better in one without being "
             f"worse in another: {listed(findings.front)}.",
         )
     ]

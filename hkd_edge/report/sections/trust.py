@@ -64,6 +64,6 @@ def _promise(rows: tuple[Row, ...]) -> Markup:
     if wanted is None:
         return Markup("")
     return paragraph(
-        f"The class if it is sure, else a concept, else nothing. Thresholds are by {wanted.images:,} validation images, "
+        f"The class if it is sure, else a concept, else nothing. Thresholds: by {wanted.images:,} validation images, "
         f"for {wanted.accuracy:g} % right answers at a confidence level of {wanted.confidence_level:g} %."
     )

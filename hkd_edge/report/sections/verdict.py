@@ -62,7 +62,7 @@ def overview_table(validation: Validation) -> Markup:
     headers = ["artefact", "top-1 %", "95 % interval", "drop", "agrees %", "p50 ms", "p95 ms", "kB", "ships", "why"]
     note = (
         f"Of {validation.images}. Interval: Wilson's. Drop, in points, and agreement: against the "
-        f"{validation.reference.title}. Latency: one image at a time, {validation.machine.threads} thread(s), on this machine."
+        f"{validation.reference.title}. Latency: one image at a time, {validation.machine.threads} thread(s)."
     )
     return table("All artefacts", headers, rows, note)
 
@@ -104,7 +104,8 @@ def _card(row: Row) -> Markup:
         "<div><dt>top-1</dt><dd>{} <small>%</small></dd></div>"
         "<div><dt>p50, one image</dt><dd>{} <small>ms</small></dd></div>"
         "<div><dt>size</dt><dd>{} <small>{}</small></dd></div></dl>"
-        "<p>It is right on {} % of {:,} test images (95 % interval {} %).</p><p>{}</p><p>Its files have {}.</p></article>"
+        "<p>It is right on {}&nbsp;% of {:,} test images (95&nbsp;% interval {}&nbsp;%).</p>"
+        "<p>{}</p><p>Its files have {:,} bytes.</p></article>"
     ).format(
         row.title,
         percent(row.test.top1),
@@ -114,7 +115,7 @@ def _card(row: Row) -> Markup:
         row.test.images,
         interval(row.test),
         speed,
-        f"{row.size_bytes:,} bytes",
+        row.size_bytes,
     )
 
 
