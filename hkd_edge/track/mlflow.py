@@ -53,11 +53,12 @@ class MlflowTracker:
         """Goes on with the MLflow run of the run directory, or begins one, and gives it what it lacks of `points`."""
         self._client = self._client or _client(self._uri)
         run_id, stored = self._earlier({_stored(point) for point in points})
-        if not run_id:
+        if run_id:
+            self._client.update_run(run_id, status="RUNNING")
+        else:
             self._leave()
-            run_id, stored = self._create(), set()
+            run_id = self._create()
         self._run_id = run_id
-        self._client.update_run(run_id, status="RUNNING")
         self.log([point for point in points if _stored(point) not in stored])
 
     def log(self, points: Sequence[Point]) -> None:
@@ -95,8 +96,8 @@ class MlflowTracker:
             known = json.loads((self._run / RUN_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return ""
-        run_id = known.pop("run_id", "")
-        return run_id if known == self._place else ""
+        run_id = known.get("run_id") if isinstance(known, dict) else None
+        return run_id if isinstance(run_id, str) and known == self._place | {"run_id": run_id} else ""
 
     @property
     def _place(self) -> dict[str, str]:

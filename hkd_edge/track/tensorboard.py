@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,14 +23,14 @@ class TensorBoardTracker:
         self._writer: SummaryWriter | None = None
 
     def begin(self, points: Sequence[Point]) -> None:
-        """Writes `points` into a new file and removes the older ones."""
+        """Writes `points` into a new file and empties the older ones."""
         self._close()
         older = list(self._folder.glob("events.out.tfevents.*"))
         # A TensorBoard that is open meanwhile has the older points in memory; purge_step has it forget them.
         self._writer = SummaryWriter(str(self._folder), purge_step=0)
         self.log(points)
         for file in older:
-            file.unlink()
+            _remove(file)
 
     def log(self, points: Sequence[Point]) -> None:
         """Adds `points`."""
@@ -46,3 +47,11 @@ class TensorBoardTracker:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _remove(file: Path) -> None:
+    """Empties the file, or removes it if it was emptied before: a TensorBoard that reads it stops at a missing one."""
+    if file.stat().st_size:
+        os.truncate(file, 0)
+    else:
+        file.unlink()

@@ -52,7 +52,9 @@ def test_an_event_can_be_read_while_the_file_is_open(record: Record, tmp_path: P
 
 def test_a_kill_at_any_byte_loses_no_more_than_the_last_line(written: Path, tmp_path: Path) -> None:
     whole, torn = written.read_bytes(), tmp_path / "torn.jsonl"
-    for size in range(len(whole) + 1):
+    head, *_ = whole.partition(b"\n")
+    last_two = len(b"".join(whole.splitlines(keepends=True)[:2]))
+    for size in (*range(0, len(head) + 2, 20), len(head), len(head) + 1, *range(last_two, len(whole) + 1)):
         torn.write_bytes(whole[:size])
         kept = EVENTS[: max(whole[:size].count(b"\n") - 1, 0)]
         assert read_events(torn) == kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ def test_a_tensorboard_that_is_open_meanwhile_forgets_what_holds_no_more(tmp_pat
     writing.begin(LOSSES)
     watching = read(tmp_path)
     assert [step for step, _ in curve(watching)] == [1, 2, 3]
+    time.sleep(1)  # TensorBoard takes files by their names, which hold seconds
     writing.begin([Point("student/loss", 1, 0.25, 1_700_000_009.0)])
     assert curve(watching.Reload()) == [(1, 0.25)]
     writing.close("finished")
