@@ -30,6 +30,7 @@ def _machine_lines(report: Mapping[str, Any]) -> Iterator[str]:
     memory = "" if board["memory_bytes"] is None else f", {board['memory_bytes'] / 1e9:.1f} GB"
     yield _line("board", facts.get("model", NOT_SHOWN))
     yield _line("processor", f"{facts.get('cpu', NOT_SHOWN)} ({board['usable_cores']} usable){memory}")
+    yield _line("cpu flags", " ".join(board["cpu_flags"]) or NOT_SHOWN)
     parts = ("system", "jetson_linux", "kernel", "architecture")
     yield _line("system", ", ".join(facts[name] for name in parts if name in facts) + f", Python {facts['python']}")
     yield _line("temperature", _before_after(_temperatures(before), _temperatures(after)))

@@ -30,6 +30,13 @@ ARM_CORES: dict[tuple[int, int], str] = {
     (0x4E, 0x004): "Carmel",
 }
 
+# Instruction sets by which runtimes choose kernels for float and INT8 inference, as Linux names them, oldest first.
+INFERENCE_FLAGS: tuple[str, ...] = (
+    *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16"),
+    *("amx_int8", "amx_bf16"),
+    *("asimd", "asimdhp", "asimddp", "i8mm", "sve", "sve2", "bf16"),
+)
+
 
 @dataclass(frozen=True)
 class Board:
@@ -39,12 +46,14 @@ class Board:
         facts: those that are shown out of `model`, `cpu`, `system`, `kernel`, `jetson_linux`, `architecture`, `python`.
         cores: how many processors Linux sees.
         usable_cores: how many of them this process may use.
+        cpu_flags: see `cpu_flags`.
         memory_bytes: what Linux manages; None where it is not shown.
     """
 
     facts: Mapping[str, str]
     cores: int
     usable_cores: int
+    cpu_flags: tuple[str, ...]
     memory_bytes: int | None
 
 
@@ -61,7 +70,13 @@ def read_board(root: Path = ROOT) -> Board:
         "python": platform.python_version(),
     }
     shown = {name: value for name, value in facts.items() if value}
-    return Board(shown, len(cores) or os.cpu_count() or 1, _usable_cores(), _memory_bytes(root))
+    return Board(shown, len(cores) or os.cpu_count() or 1, _usable_cores(), cpu_flags(root), _memory_bytes(root))
+
+
+def cpu_flags(root: Path = ROOT) -> tuple[str, ...]:
+    """Those of `INFERENCE_FLAGS` that every processor has, in that order; empty where they are not shown."""
+    shown = [block.get("flags", block.get("Features", "")).split() for block in _processors(root)]
+    return tuple(flag for flag in INFERENCE_FLAGS if shown and all(flag in flags for flags in shown))
 
 
 def _usable_cores() -> int:

@@ -1,4 +1,4 @@
-"""The cold start of one artefact: how long a fresh process takes to its first answer, and how much memory.
+"""The cold start of one artefact or bare file: how long a fresh process takes to its first answer, and how much memory.
 
 Also a shield: an artefact that kills its process, as a runtime built for another processor does, kills this one alone.
 """
@@ -13,13 +13,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hkd_edge_runtime.errors import BundleError, HkdEdgeError
+from hkd_edge_runtime.backends import backend_class
+from hkd_edge_runtime.errors import BundleError, HkdEdgeError, MissingBackendError
 from hkd_edge_runtime.manifest import Artefact
 from hkd_edge_runtime.session import load
 from hkd_edge_runtime.sysfs import ROOT, read_text
@@ -30,13 +32,14 @@ TIMEOUT_S = 1800.0
 
 @dataclass(frozen=True)
 class ColdStart:
-    """A fresh process that loads a bundle and answers; memory is None where the system does not show it.
+    """A fresh process that loads and answers; memory is None where the system does not show it.
 
     Files that the system still has in memory are not read from the disk again.
 
     Attributes:
-        load_ms: `load`: importing the runtime, opening the file, and all checks.
-        first_answer_ms: the first `predict` after it.
+        load_ms: `load`: importing the runtime, opening the file, and all checks; of a bare file without the checks.
+        first_answer_ms: the first `predict` after it; of a bare file the first `run_one`, in which OpenVINO compiles
+            what the checks of a bundle have it compile before.
         starts: how many processes; all numbers are the medians over them.
         rss_before_bytes: resident memory with numpy and this package, before `load`.
         rss_bytes: resident memory after the first answer.
@@ -52,36 +55,78 @@ class ColdStart:
 
 
 def measure_cold_start(bundle: Path, artefact: Artefact, *, threads: int, starts: int) -> ColdStart:
-    """The medians over `starts` fresh processes, one after the other.
+    """The medians over `starts` fresh processes, one after the other, of an artefact of a bundle.
 
     Raises:
         BundleError: if a process could not answer, with what it said or the signal that ended it.
     """
-    return _medians([_start(bundle, artefact, threads) for _ in range(starts)])
+    words = ["bundle", str(bundle), artefact.target, artefact.precision, str(threads)]
+    return _medians([_start(artefact.title, words) for _ in range(starts)])
+
+
+def measure_file_start(target: str, path: Path, *, threads: int, starts: int) -> ColdStart:
+    """The same of a model file without a bundle, opened by the backend of `target` and answering a blank image.
+
+    Raises:
+        MissingBackendError: if there is no such backend, or its runtime cannot run here.
+        BundleError: if a process could not answer, with what it said or the signal that ended it.
+    """
+    if reason := backend_class(target).missing_reason():
+        raise MissingBackendError(reason)
+    words = ["file", target, str(path), str(threads)]
+    return _medians([_start(f"{target} {path.name}", words) for _ in range(starts)])
 
 
 def start_here(bundle: str | os.PathLike[str], target: str, precision: str, threads: int) -> ColdStart:
     """The cold start in this process, which must have loaded nothing yet for the numbers to mean something."""
+    return _timed(_opened_bundle(bundle, target, precision, threads))
+
+
+def start_file_here(target: str, path: Path, threads: int) -> ColdStart:
+    """Likewise of a model file without a bundle."""
+    return _timed(_opened_file(target, path, threads))
+
+
+@contextmanager
+def _opened_bundle(
+    bundle: str | os.PathLike[str], target: str, precision: str, threads: int
+) -> Iterator[Callable[[], object]]:
+    with load(bundle, target, precision, threads) as model:
+        blank = np.zeros(model.manifest.input.shape, np.uint8)
+        yield lambda: model.predict(blank)
+
+
+@contextmanager
+def _opened_file(target: str, path: Path, threads: int) -> Iterator[Callable[[], object]]:
+    with closing(backend_class(target)()) as backend:
+        backend.open(path, threads=threads)
+        blank = np.zeros(backend.input_shape, np.uint8)
+        yield lambda: backend.run_one(blank)
+
+
+def _timed(opened: AbstractContextManager[Callable[[], object]]) -> ColdStart:
+    """Times entering `opened`, which is the load, and what it gives, which is the first answer."""
     before = _memory("VmRSS")
     started = time.perf_counter()
-    with load(bundle, target, precision, threads) as model:
+    with opened as answer:
         loaded = time.perf_counter()
-        model.predict(np.zeros(model.manifest.input.shape, np.uint8))
+        answer()
         answered = time.perf_counter()
         after, peak = _memory("VmRSS"), _memory("VmHWM")
     return ColdStart((loaded - started) * 1e3, (answered - loaded) * 1e3, 1, before, after, peak)
 
 
-def _start(bundle: Path, artefact: Artefact, threads: int) -> ColdStart:
-    command = [sys.executable, "-m", __name__, str(bundle), artefact.target, artefact.precision, str(threads)]
+def _start(title: str, words: Sequence[str]) -> ColdStart:
+    """The cold start of a fresh process, which is given `words`."""
+    command = [sys.executable, "-m", __name__, *words]
     # The search path of this process, which need not be that of a bare interpreter.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise BundleError(f"{artefact.title}: expected an answer within {TIMEOUT_S:g} s, got none.") from error
+        raise BundleError(f"{title}: expected an answer within {TIMEOUT_S:g} s, got none.") from error
     if done.returncode != 0:
-        raise BundleError(f"{artefact.title}: expected an answer from a fresh process, {_what_ended(done)}")
+        raise BundleError(f"{title}: expected an answer from a fresh process, {_what_ended(done)}")
     return ColdStart(**json.loads(done.stdout))
 
 
@@ -117,14 +162,22 @@ def _memory(name: str) -> int | None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints the cold start of BUNDLE TARGET PRECISION THREADS as JSON."""
-    bundle, target, precision, threads = arguments
+    """Prints the cold start of `bundle BUNDLE TARGET PRECISION THREADS` or `file TARGET FILE THREADS` as JSON."""
     try:
-        print(json.dumps(asdict(start_here(bundle, target, precision, int(threads)))))
+        print(json.dumps(asdict(_started(*arguments))))
     except HkdEdgeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _started(kind: str, *words: str) -> ColdStart:
+    *what, threads = words
+    if kind == "bundle":
+        bundle, target, precision = what
+        return start_here(bundle, target, precision, int(threads))
+    target, path = what
+    return start_file_here(target, Path(path), int(threads))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-CORE = "processor\t: {index}\nBogoMIPS\t: 108.00\nCPU implementer\t: 0x41\nCPU part\t: {part}\nCPU revision\t: 3\n"
+CORE = (
+    "processor\t: {index}\nBogoMIPS\t: 108.00\nFeatures\t: {features}\nCPU implementer\t: 0x41\nCPU part\t: {part}\n"
+    "CPU revision\t: 3\n"
+)
+# What Linux shows of these cores; Cortex-A76 and A78AE have half floats and the dot product, Cortex-A72 neither.
+FEATURES = {
+    "0xd08": "fp asimd evtstrm crc32 cpuid",
+    "0xd0b": "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
+    "0xd42": "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp uscat "
+    "ilrcpc flagm paca pacg",
+}
 
 
 def draw(root: Path, files: Mapping[str, str]) -> Path:
@@ -17,7 +27,8 @@ def draw(root: Path, files: Mapping[str, str]) -> Path:
 
 
 def cpuinfo(part: str, cores: int, tail: str = "") -> str:
-    return "\n".join(CORE.format(index=index, part=part) for index in range(cores)) + tail
+    features = FEATURES.get(part, "fp asimd")
+    return "\n".join(CORE.format(index=index, part=part, features=features) for index in range(cores)) + tail
 
 
 def policy(number: int, governor: str, now_khz: int, max_khz: int) -> dict[str, str]:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hkd_edge_runtime.board import read_board
+from hkd_edge_runtime.board import cpu_flags, read_board
 from tests.runtime.boards import cpuinfo, draw, orin_nano, pi_4, pi_5
 
 
@@ -55,8 +56,32 @@ def test_a_pc_tells_its_maker_and_the_name_of_its_processor(tmp_path: Path) -> N
     assert (facts["model"], facts["cpu"]) == ("QEMU Standard PC", "2 x AMD EPYC")
 
 
+@pytest.mark.parametrize(
+    ("board", "flags"),
+    [(pi_4, ("asimd",)), (pi_5, ("asimd", "asimdhp", "asimddp")), (orin_nano, ("asimd", "asimdhp", "asimddp"))],
+)
+def test_a_board_tells_what_its_processor_computes_with(
+    tmp_path: Path, board: Callable[[Path], Path], flags: tuple[str, ...]
+) -> None:
+    assert cpu_flags(board(tmp_path)) == flags
+    assert read_board(tmp_path).cpu_flags == flags
+
+
+def test_the_flags_of_a_pc_are_told_in_one_order_and_by_whole_words(tmp_path: Path) -> None:
+    draw(
+        tmp_path,
+        {"proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu avx512_vnni avx2 avx512f fma sse4_2 avx f16c avx512dq"},
+    )
+    assert cpu_flags(tmp_path) == ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni")
+
+
+def test_only_flags_that_every_core_has_are_told(tmp_path: Path) -> None:
+    text = cpuinfo("0xd0b", 1) + "\n" + cpuinfo("0xd08", 1).replace("\t: 0\n", "\t: 1\n", 1)
+    assert cpu_flags(draw(tmp_path, {"proc/cpuinfo": text})) == ("asimd",)
+
+
 def test_what_is_not_shown_is_absent(tmp_path: Path) -> None:
     told = read_board(tmp_path)
     assert not {"model", "cpu", "system", "jetson_linux"} & told.facts.keys()
-    assert told.memory_bytes is None
+    assert (told.memory_bytes, told.cpu_flags) == (None, ())
     assert 1 <= told.usable_cores <= told.cores
