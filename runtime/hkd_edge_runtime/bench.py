@@ -49,9 +49,9 @@ class Settings:
         threads: how many the runtime may use.
         batches: numbers of images for which the throughput of `predict_batch` is measured.
         pace: how long each artefact and batch is timed.
-        raw: whether the runtimes are also called directly, beside `predict`.
         starts: how many fresh processes measure the cold start.
         images: folder with a subfolder of images for each class; None takes the bundle's evaluation subset.
+        raw: whether the runtimes are also called directly, beside `predict`.
     """
 
     target: str = AUTO
@@ -59,9 +59,9 @@ class Settings:
     threads: int = 1
     batches: tuple[int, ...] = (8, 32)
     pace: Pace = field(default_factory=Pace)
-    raw: bool = True
     starts: int = 3
     images: Path | None = None
+    raw: bool = True
 
 
 @dataclass(frozen=True)
