@@ -72,7 +72,7 @@ class Compared:
     """The medians of an artefact's calls against those that `theirs` tells; medians over the rounds, each in ratio too.
 
     Attributes:
-        theirs: `plain loop`, its part `inside the runtime` as that tells it, or `benchmark_app`, which tells such a part.
+        theirs: `plain loop`, its part `inside the runtime`, or `benchmark_app`, which tells such a part.
         ratio: of `run_one` to theirs; `lowest` and `highest` of the rounds.
         agreement: the ratio that should be 1. That is `ratio`, but for benchmark_app `ratio` over that of the plain
             loop's calls inside the runtime; None for these themselves.
