@@ -23,12 +23,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from raw import RAW_CALLS
 
 from hkd_edge_runtime import Model, load
 from hkd_edge_runtime.board import read_board
 from hkd_edge_runtime.golden import read_golden
 from hkd_edge_runtime.manifest import Artefact, read_manifest
+from hkd_edge_runtime.raw import RAW_CALLS
 from hkd_edge_runtime.selection import is_usable
 
 WARM_UP = 200

@@ -263,6 +263,7 @@ def predict(bundle: Path, images: tuple[Path, ...], target: str, precision: str,
 @click.option("--batch", "batches", type=click.IntRange(1), multiple=True, help="Repeatable. [default: 8 and 32]")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Per artefact and batch. [default: 2]")
 @click.option("--repeats", type=click.IntRange(1), help="How often, instead of --seconds.")
+@click.option("--raw/--no-raw", default=True, help="Time the bare runtime beside predict. [default: yes]")
 @click.option("--starts", type=click.IntRange(1), default=3, show_default=True, help="Cold starts.")
 @click.option("--images", type=click.Path(path_type=Path), help="Labelled images, a subfolder for each class.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File for the JSON.")

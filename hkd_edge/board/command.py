@@ -68,6 +68,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         threads=options["threads"],
         batches=options["batches"] or Settings.batches,
         pace=Pace(options["seconds"] or Pace.seconds, options["repeats"]),
+        raw=options["raw"],
         starts=options["starts"],
         images=options["images"],
     )

@@ -112,7 +112,7 @@ def arguments_of(settings: Settings, images: str | None) -> list[str]:
         **({} if images is None else {"--images": images}),
     }
     pairs = [str(word) for pair in words.items() for word in pair]
-    return [*pairs, "--json", "--batch", *map(str, settings.batches)]
+    return [*pairs, *([] if settings.raw else ["--no-raw"]), "--json", "--batch", *map(str, settings.batches)]
 
 
 def write_result(result: Mapping[str, Any], bundle: Path, host: str | None, output: Path | None) -> list[Path]:

@@ -85,6 +85,7 @@ def _add_bench(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
     pace = bench.add_mutually_exclusive_group()
     pace.add_argument("--seconds", type=_seconds, default=2.0, help="to time each artefact and batch for (default 2)")
     pace.add_argument("--repeats", type=_positive, help="how often instead to time each artefact and batch")
+    bench.add_argument("--no-raw", dest="raw", action="store_false", help="do not time the bare runtime beside predict")
     bench.add_argument("--starts", type=_positive, default=3, help="fresh processes for the cold start (default 3)")
     bench.add_argument(
         "--images", type=Path, metavar="FOLDER", help="labelled images, a subfolder for each class, for the accuracy"
@@ -207,6 +208,7 @@ def _bench(options: argparse.Namespace) -> None:
         threads=options.threads,
         batches=tuple(options.batch),
         pace=Pace(options.seconds, options.repeats),
+        raw=options.raw,
         starts=options.starts,
         images=options.images,
     )

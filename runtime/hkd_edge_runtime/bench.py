@@ -1,4 +1,4 @@
-"""Measures a bundle on this machine: cold start, latency, throughput and accuracy of every artefact that works here."""
+"""Measures a bundle on this machine: every artefact that works here, and beside it its runtime called directly."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from hkd_edge_runtime.evaluation import evaluate, read_evaluation
 from hkd_edge_runtime.golden import read_golden
 from hkd_edge_runtime.labelled import Labels, find_labelled
 from hkd_edge_runtime.manifest import Artefact, Manifest
+from hkd_edge_runtime.raw import RAW_CALLS
 from hkd_edge_runtime.selection import AUTO, is_usable, select_artefact, what_is_missing
 from hkd_edge_runtime.session import Model, load
 from hkd_edge_runtime.turns import Pace, TimedCall, Timing, time_in_turns
@@ -50,6 +51,7 @@ class Settings:
         pace: how long each artefact and batch is timed.
         starts: how many fresh processes measure the cold start.
         images: folder with a subfolder of images for each class; None takes the bundle's evaluation subset.
+        raw: whether the runtimes are also called directly, beside `predict`.
     """
 
     target: str = AUTO
@@ -59,6 +61,7 @@ class Settings:
     pace: Pace = field(default_factory=Pace)
     starts: int = 3
     images: Path | None = None
+    raw: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Row:
     Attributes:
         runtime: the runtime's version.
         latency: of `predict` with one image, given as an array.
+        raw: of the runtime's fastest call of the same file, see `raw.py`; None where there is none, or not asked for.
+        predict_over_raw: the ratio of the two medians.
         throughput: of `predict_batch` for each of the batches asked for.
         accuracy: None if there are no labelled images.
     """
@@ -86,6 +91,8 @@ class Row:
     runtime: str
     cold_start: ColdStart
     latency: Timing
+    raw: Timing | None
+    predict_over_raw: float | None
     throughput: tuple[Timing, ...]
     accuracy: Judged | None
 
@@ -218,7 +225,7 @@ def _measure(
             for artefact, _ in started
         ]
         progress(f"latency of one image, {len(models)} artefact(s) in turns")
-        latencies = time_in_turns([_predict(model, images) for model in models], settings.pace, 1)
+        latencies = _latencies(bundle, models, images, settings)
         throughputs = []
         for batch in settings.batches:
             progress(f"throughput of {batch} images at a time")
@@ -233,13 +240,45 @@ def _measure(
             artefact.shipped,
             backend_class(artefact.target)().version(),
             cold_start,
-            latencies[index],
+            *latencies[index],
+            _ratio(*latencies[index]),
             tuple(timings[index] for timings in throughputs),
             accuracies[index],
         )
         for index, (artefact, cold_start) in enumerate(started)
     )
     return rows, after
+
+
+def _latencies(
+    bundle: Bundle, models: Sequence[Model], images: Pixels, settings: Settings
+) -> list[tuple[Timing, Timing | None]]:
+    """Of `predict` and of the raw call for each model, all in turns; None where there is no raw call."""
+    pairs = [
+        (_predict(model, images), _raw(bundle, model.artefact, images[0], settings.threads) if settings.raw else None)
+        for model in models
+    ]
+    # A raw call's turn comes right after that of its model, so that the two see the same machine.
+    timings = iter(time_in_turns([call for pair in pairs for call in pair if call], settings.pace, 1))
+    return [(next(timings), next(timings) if raw else None) for _, raw in pairs]
+
+
+def _raw(bundle: Bundle, artefact: Artefact, image: Pixels, threads: int) -> TimedCall | None:
+    make = RAW_CALLS.get(artefact.target)
+    if make is None:
+        return None
+    raw = make(bundle.place(*artefact.files) / artefact.files[0].path, image, threads)
+
+    def call(run: int) -> float:
+        started = time.perf_counter()
+        raw()
+        return time.perf_counter() - started
+
+    return call
+
+
+def _ratio(latency: Timing, raw: Timing | None) -> float | None:
+    return None if raw is None else round(latency.p50_ms / raw.p50_ms, 4)
 
 
 def _predict(model: Model, images: Pixels) -> TimedCall:

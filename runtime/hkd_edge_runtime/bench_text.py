@@ -75,7 +75,7 @@ def _throttling(conditions: Mapping[str, Any]) -> str:
 
 def _header(report: Mapping[str, Any]) -> list[str]:
     batches = [f"images/s at {batch}" for batch in report["settings"]["batches"]]
-    times = ["p50 ms", "p90 ms", "p99 ms", "runs", "images/s", *batches]
+    times = ["p50 ms", "p90 ms", "p99 ms", "runs", "raw p50 ms", "over raw", "images/s", *batches]
     return ["target", "precision", "shipped", *times, "load ms", "first ms", "MB", "peak MB", "top-1 %"]
 
 
@@ -87,11 +87,17 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         "yes" if row["shipped"] else "no",
         *(f"{latency[name]:.3f}" for name in ("p50_ms", "p90_ms", "p99_ms")),
         str(latency["runs"]),
+        *_raw_cells(row),
         *(f"{timing['images_per_s']:.1f}" for timing in (latency, *row["throughput"])),
         *(f"{cold[name]:.1f}" for name in ("load_ms", "first_answer_ms")),
         *(_megabytes(cold[name]) for name in ("rss_bytes", "rss_peak_bytes")),
         "-" if row["accuracy"] is None else f"{row['accuracy']['top1']:.2f}",
     ]
+
+
+def _raw_cells(row: Mapping[str, Any]) -> list[str]:
+    raw, ratio = row["raw"], row["predict_over_raw"]
+    return ["-", "-"] if raw is None else [f"{raw['p50_ms']:.3f}", f"{ratio:.3f}x"]
 
 
 def _megabytes(size_bytes: int | None) -> str:
@@ -116,6 +122,8 @@ def _notes(report: Mapping[str, Any]) -> Iterator[str]:
         f"Times: predict and predict_batch with arrays, {settings['threads']} thread(s), artefacts in turns. "
         f"Cold start: median of {rows[0]['cold_start']['starts']} fresh processes."
     )
+    if any(row["raw"] for row in rows):
+        yield "Raw: the runtime's fastest call of the same file, on arrays bound beforehand, without this package."
     if report["accuracy_by"] != "none":
         whence = settings["images"] if report["accuracy_by"] == "images" else "the bundle's evaluation subset"
         yield f"Accuracy: {rows[0]['accuracy']['images']} images of {whence}."

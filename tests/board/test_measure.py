@@ -187,7 +187,7 @@ def test_options_that_do_not_go_together_are_usage_errors(bench: Bench, argument
     [
         Settings(),
         Settings("onnxruntime", "int8", 4, (1, 64), Pace(0.5), 2, Path("photos")),
-        Settings(pace=Pace(repeats=7), batches=()),
+        Settings(pace=Pace(repeats=7), batches=(), raw=False),
     ],
 )
 def test_the_board_is_asked_for_the_same_settings(settings: Settings) -> None:
@@ -195,7 +195,7 @@ def test_the_board_is_asked_for_the_same_settings(settings: Settings) -> None:
     told = _parser().parse_args(["bench", "bundle", *arguments_of(settings, images)])
     assert (told.target, told.precision, told.threads) == (settings.target, settings.precision, settings.threads)
     assert (tuple(told.batch), told.starts, told.repeats) == (settings.batches, settings.starts, settings.pace.repeats)
-    assert (told.seconds, told.json) == (settings.pace.seconds, True)
+    assert (told.seconds, told.raw, told.json) == (settings.pace.seconds, settings.raw, True)
     assert told.images == (None if images is None else Path(images))
 
 

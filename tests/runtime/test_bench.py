@@ -20,6 +20,8 @@ from hkd_edge_runtime.cold import ColdStart, start_here
 from hkd_edge_runtime.conditions import read_conditions
 from hkd_edge_runtime.errors import BundleError, InputError, MissingBackendError
 from hkd_edge_runtime.manifest import file_entry, read_manifest, write_manifest
+from hkd_edge_runtime.raw import RAW_CALLS, RawCall
+from hkd_edge_runtime.session import Model
 from hkd_edge_runtime.turns import Pace
 from tests.runtime.boards import orin_nano, pi_5
 
@@ -62,11 +64,48 @@ def test_every_artefact_that_works_here_has_a_row(bundle_maker: Callable[..., Pa
         assert (row.latency.batch, row.latency.runs) == (1, 4)
         assert [(timing.batch, timing.runs) for timing in row.throughput] == [(3, 4)]
         assert 0 < row.latency.p50_ms <= row.latency.p99_ms
+        assert row.raw is not None
+        assert (row.raw.batch, row.raw.runs) == (1, 4)
+        assert row.predict_over_raw == pytest.approx(row.latency.p50_ms / row.raw.p50_ms, abs=1e-4)
         assert row.runtime[0].isdigit()
         assert row.accuracy is None
     (skipped,) = report.skipped
     assert (skipped.target, bool(skipped.reason)) == ("tensorrt", True)
     assert any("cold start" in line for line in told)
+
+
+def test_predict_and_its_raw_call_take_turns(
+    bundle_maker: Callable[..., Path], packed: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    predict, make_raw = Model.predict, RAW_CALLS["onnxruntime"]
+
+    def spied_predict(self: Model, image: Any) -> Any:
+        order.append(f"predict {self.artefact.target}")
+        return predict(self, image)
+
+    def spied_raw(path: Path, image: Any, threads: int) -> RawCall:
+        raw = make_raw(path, image, threads)
+        return lambda: order.append(f"raw {threads}") or raw()
+
+    monkeypatch.setattr(Model, "predict", spied_predict)
+    monkeypatch.setitem(RAW_CALLS, "onnxruntime", spied_raw)
+    path = packed(bundle_maker({"target": "onnxruntime"}, {"target": "openvino"}))
+    bench(path, replace(QUICK, threads=2, batches=()))
+    assert list(dict.fromkeys(order)) == ["predict onnxruntime", "raw 2", "predict openvino"]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_without_a_raw_call_the_row_says_so(bundle: Path, report: Report) -> None:
+    assert [(row.raw, row.predict_over_raw) for row in report.rows] == [(None, None)]
+    (line,) = [line for line in bench_lines(report.to_dict()) if line.startswith("fake 1.0")]
+    assert line.split()[8:10] == ["-", "-"]
+
+
+def test_no_raw_leaves_the_raw_runtime_out(bundle_maker: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RAW_CALLS, "onnxruntime", lambda *arguments: pytest.fail("a raw call was made"))
+    (row,) = bench(bundle_maker({"target": "onnxruntime"}), replace(QUICK, raw=False)).rows
+    assert row.raw is None
 
 
 @pytest.mark.usefixtures("in_process")
@@ -158,6 +197,8 @@ def test_the_table_tells_the_figures_and_what_is_not_shown(report: Report, tmp_p
     for fact in ("temperature", "clocks", "throttling"):
         assert f"{fact:<12} {NOT_SHOWN}" in text
     assert "images/s at 3" in text
+    assert "raw p50 ms" in text
+    assert "Raw: the runtime's" not in text  # the fake runtime has no raw call
 
 
 def test_the_table_tells_what_changed_during_the_run(report: Report, tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -34,6 +37,29 @@ def test_the_wrapper_is_measured_against_every_runtime(bundle_maker: Callable[..
     assert [each["artefact"] for each in report["costs"]] == ["onnxruntime fp32", "openvino fp32"]
     assert all(each["predict_p50_us"] > 0 and each["raw_p50_us"] > 0 for each in report["costs"])
     assert "ratio" in python(BENCHMARKS / "wrapper.py", folder, "--n", "20", "--rounds", "2", "--imports", "1").stdout
+
+
+@pytest.mark.slow
+def test_our_timings_agree_with_those_of_others(bundle_maker: Callable[..., Path], rgb_toy: Any) -> None:
+    # Large enough that what each program does around a call is little beside the call.
+    weights = np.random.default_rng(7).normal(0, 0.001, (160 * 160 * 3, 4)).astype(np.float32)
+    toy = replace(rgb_toy, spec=replace(rgb_toy.spec, height=160, width=160), weights=weights)
+    folder = bundle_maker({"target": "onnxruntime"}, {"target": "openvino"}, toy=toy)
+    options = ["--rounds", "3", "--seconds", "0.3", "--tolerance", "0.25", "--json"]
+    done = python(BENCHMARKS / "independent.py", folder, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    whose = [(row["artefact"], row["theirs"]) for row in rows if row["agreement"] is not None]
+    openvino = [("openvino fp32", "plain loop"), ("openvino fp32", "benchmark_app")]
+    assert whose == [("onnxruntime fp32", "plain loop"), *openvino]
+
+
+@pytest.mark.slow
+def test_timings_that_do_not_agree_are_told_by_the_exit_code(bundle_maker: Callable[..., Path]) -> None:
+    options = ["--rounds", "1", "--seconds", "0.05", "--tolerance", "0.0001"]
+    done = python(BENCHMARKS / "independent.py", bundle_maker({"target": "onnxruntime"}), *options)
+    assert done.returncode == 1, done.stderr
+    assert "| onnxruntime fp32 | plain loop |" in done.stdout
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
