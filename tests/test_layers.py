@@ -19,7 +19,8 @@ ROOMS = {
     "train": {"errors", "recipe", "data"},
     "evaluate": {"errors", "recipe", "train"},
     "distill": {"errors", "recipe", "data", "models", "train", "evaluate"},
-    "report": {"train"},
+    "report": {"errors", "evaluate", "train"},
+    "compare": {"errors", "recipe", "evaluate", "report", "run"},
     "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
     "run": {"errors", "recipe", "data", "train", "report"},
     "board": {"errors", "run"},
@@ -30,7 +31,7 @@ ROOMS = {
     "pipeline": {"errors", "recipe", "report", "run", "stages"},
     "doctor": {"errors", "data", "train"},
     "bundle_commands": set(),
-    "cli": {"board", "bundle_commands", "recipe", "run", "report", "delivery", "pipeline", "doctor"},
+    "cli": {"board", "bundle_commands", "compare", "recipe", "run", "report", "delivery", "pipeline", "doctor"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}
 
