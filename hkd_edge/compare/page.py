@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from hkd_edge.compare import tables
 from hkd_edge.compare.comparison import Comparison, Paired
 from hkd_edge.compare.plots import differences_plot, latency_plot
+from hkd_edge.compare.runs import STUDENT
 from hkd_edge.compare.words import found, notes
 from hkd_edge.report.page import Section, badge, figure, folded, paragraph, render_page, table
 
@@ -29,14 +32,27 @@ def comparison_page(comparison: Comparison) -> str:
 
 
 def _told(comparison: Comparison) -> Markup:
+    """The students in words first; their artefacts, which mostly answer alike, on demand."""
+    students = [each for each in comparison.paired if each.subject == STUDENT]
+    artefacts = [each for each in comparison.paired if each.subject != STUDENT]
     caption = "Difference in top-1 on the same test images; filled where it is significant after Holm's correction"
-    classes = [each for each in comparison.paired if each.classes]
     return _joined(
-        *(paragraph(_badge(paired), " ", found(comparison, paired)) for paired in comparison.paired),
+        *(_sentence(comparison, paired) for paired in students),
         figure(differences_plot(comparison), caption),
         _table(tables.paired_table(comparison)),
-        *(folded(_title(paired), _table(tables.class_table(comparison, paired))) for paired in classes),
+        *_folded("Artefacts in words", [_sentence(comparison, paired) for paired in artefacts]),
+        *_folded(
+            "By class", [_table(tables.class_table(comparison, each)) for each in comparison.paired if each.classes]
+        ),
     )
+
+
+def _sentence(comparison: Comparison, paired: Paired) -> Markup:
+    return paragraph(_badge(paired), " ", found(comparison, paired))
+
+
+def _folded(title: str, parts: Sequence[Markup]) -> list[Markup]:
+    return [folded(title, _joined(*parts))] if parts else []
 
 
 def _badge(paired: Paired) -> Markup:
@@ -62,10 +78,6 @@ def _differing(comparison: Comparison) -> Markup:
             for name, keys in parts
         )
     )
-
-
-def _title(paired: Paired) -> str:
-    return f"{paired.run}, {paired.subject}: by class"
 
 
 def _table(content: tables.Table) -> Markup:

@@ -39,7 +39,8 @@ def verdict(comparison: Comparison, paired: Paired) -> str:
         return f"{text}."
     alone = shown_p(paired.test.p_value)
     if paired.test.p_value < SIGNIFICANCE_LEVEL:
-        return f"{text}: alone it would be significant ({alone}), as one of {len(comparison.paired)} comparisons it is not."
+        several = len(comparison.paired)
+        return f"{text}: alone it would be significant ({alone}), as one of {several} comparisons it is not."
     return f"{text}: the interval leaves 0 out, but McNemar's test, which is stricter, does not pass ({alone})."
 
 
@@ -51,7 +52,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
         f"({comparison.test_images}). p: McNemar's test, two-sided, exact with fewer than {CHI_SQUARE_FROM} images on "
         f"which only one is right, else by chi-square with continuity correction; corrected after Holm over "
         f"{several} comparison{'s' if several > 1 else ''}; below {SIGNIFICANCE_LEVEL:g} it is significant. "
-        f"Intervals of {100 * CONFIDENCE_LEVEL:g} %: Tango's score interval for the paired difference, each for itself, "
+        f"Intervals of {100 * CONFIDENCE_LEVEL:g} %, each for itself: Tango's score interval for the paired difference, "
         "and Wilson's for one accuracy."
     )
     yield (

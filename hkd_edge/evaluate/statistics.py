@@ -107,7 +107,7 @@ def paired_difference(pairs: Pairs) -> PairedDifference:
     where no pair is discordant, too.
 
     >>> paired_difference(Pairs(both=1, only_first=1, only_second=7, neither=12))
-    PairedDifference(points=28.5714, interval=Interval(low=2.5992, high=51.7172))
+    PairedDifference(points=28.5714, interval=Interval(low=2.6003, high=51.7232))
     """
     estimate = (pairs.only_second - pairs.only_first) / pairs.images
     z_squared = float(norm.ppf((1 + CONFIDENCE_LEVEL) / 2)) ** 2

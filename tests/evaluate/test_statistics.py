@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import multinomial
@@ -14,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from hkd_edge.evaluate.statistics import Pairs, holm, mcnemar, paired_difference, pairs_of, wilson_interval
 
+quickly = settings(max_examples=40, deadline=None)
 counts = st.integers(0, 60)
 some_pairs = st.builds(Pairs, counts, counts, counts, counts).filter(lambda pairs: pairs.images)
 
@@ -22,6 +23,7 @@ def swapped(pairs: Pairs) -> Pairs:
     return Pairs(pairs.both, pairs.only_second, pairs.only_first, pairs.neither)
 
 
+@quickly
 @given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_agrees_with_statsmodels(case: tuple[int, int]) -> None:
     interval = wilson_interval(*case)
@@ -29,6 +31,7 @@ def test_wilson_agrees_with_statsmodels(case: tuple[int, int]) -> None:
     assert (interval.low, interval.high) == pytest.approx([100 * end for end in expected], abs=1e-4)
 
 
+@quickly
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_mcnemar_agrees_with_statsmodels(first: int, second: int) -> None:
     exact = first + second < 25
@@ -46,6 +49,7 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar(Pairs(0, 10, 30, 0)).p_value == pytest.approx(0.002664, abs=1e-6)  # (20 - 1)^2 / 40 = 9.025
 
 
+@quickly
 @given(some_pairs)
 def test_who_comes_first_changes_the_sign_alone(pairs: Pairs) -> None:
     there, back = paired_difference(pairs), paired_difference(swapped(pairs))
@@ -56,6 +60,7 @@ def test_who_comes_first_changes_the_sign_alone(pairs: Pairs) -> None:
     assert mcnemar(pairs) == mcnemar(swapped(pairs))
 
 
+@quickly
 @given(some_pairs)
 def test_the_interval_holds_the_difference_and_stays_within_100_points(pairs: Pairs) -> None:
     found = paired_difference(pairs)
@@ -76,6 +81,7 @@ def test_no_discordant_pair_is_no_proof_that_there_is_no_difference() -> None:
     )
 
 
+@quickly
 @given(st.builds(Pairs, st.integers(1, 60), st.integers(1, 40), st.integers(1, 40), st.integers(1, 60)))
 def test_at_the_intervals_ends_a_score_test_by_search_is_at_its_limit(pairs: Pairs) -> None:
     interval = paired_difference(pairs).interval
@@ -112,13 +118,14 @@ def test_95_of_100_intervals_hold_the_true_difference(only_first: float, only_se
 
 
 def test_what_mcnemar_finds_significant_has_an_interval_without_0() -> None:
-    for first in range(40):
-        for second in range(40):
+    for first in range(30):
+        for second in range(30):
             pairs = Pairs(500, first, second, 50)
             interval = paired_difference(pairs).interval
             assert mcnemar(pairs).p_value >= 0.05 or not interval.low <= 0 <= interval.high
 
 
+@quickly
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
@@ -128,6 +135,7 @@ def test_holm_of_nothing_is_nothing() -> None:
     assert holm([]) == ()
 
 
+@quickly
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=50))
 def test_pairs_count_each_image_once(answers: list[tuple[bool, bool]]) -> None:
     first, second = np.array(answers, bool).T
