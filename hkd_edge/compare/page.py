@@ -63,7 +63,7 @@ def _badge(paired: Paired) -> Markup:
 
 def _artefacts(comparison: Comparison) -> Markup:
     plot = latency_plot(comparison)
-    caption = "Top-1 with Wilson's 95 % interval by the median time of one image"
+    caption = "Top-1 with Wilson's 95 % interval by the median time of one image, for each artefact"
     shown = figure(plot, caption) if plot else paragraph("No artefact was timed.")
     return _joined(shown, _table(tables.artefacts_table(comparison)))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from hkd_edge.compare.comparison import ArtefactFacts, Comparison, Paired
 from hkd_edge.compare.words import shown_interval, shown_p, shown_points
-from hkd_edge.report.svg import SMALL_PX, draw, frame
+from hkd_edge.report.svg import draw, frame
 from hkd_edge.report.theme import SERIES, placeholder
 
 if TYPE_CHECKING:
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _WIDTH_PX = 620
 _ROW_PX, _FRAME_PX = 24, 62
-_SCATTER_HEIGHT_PX = 380
-_BESIDE_PX = (6, 4)
+_PANEL_PX, _PANELS_HEIGHT_PX = 165, 300
+_TICKS, _LEGEND_COLUMNS = 3, 4
 
 
 def differences_plot(comparison: Comparison) -> Markup:
@@ -41,22 +40,31 @@ def differences_plot(comparison: Comparison) -> Markup:
 
 
 def latency_plot(comparison: Comparison) -> Markup | None:
-    """Top-1 with Wilson's interval by the median time of one image; None if nothing was timed."""
-    timed = [(run, each) for run in comparison.runs for each in run.artefacts if each.p50_ms is not None]
+    """Top-1 with Wilson's interval by the median time of one image, a panel for each artefact; None if none was timed.
+
+    One panel for all would lay runs of one architecture, which differ by little, over each other with their names.
+    """
+    timed = [(run.title, each) for run in comparison.runs for each in run.artefacts if each.p50_ms is not None]
+    artefacts = list(dict.fromkeys(each.title for _, each in timed))
     if not timed:
         return None
 
     def paint(figure: Figure) -> str:
-        axes = figure.subplots()
-        frame(axes, "median time of one image, ms", "top-1, %")
-        for run in dict.fromkeys(run.title for run, _ in timed):
-            _paint_run(axes, run, [each for other, each in timed if other.title == run], _style(comparison, run))
-        axes.set_xlim(left=0)
-        axes.margins(x=0.12)
-        axes.legend(loc="lower right")
-        return " ".join(f"{run.title}, {each.title}: {each.top1:.2f} % at {each.p50_ms:.3f} ms." for run, each in timed)
+        panels = figure.subplots(1, len(artefacts), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, artefact in zip(panels, artefacts, strict=True):
+            frame(axes, "ms, median", "top-1, %" if axes is panels[0] else "")
+            axes.set_title(artefact)
+            for run, each in timed:
+                if each.title == artefact:
+                    _paint_artefact(axes, run, each, _style(comparison, run))
+        panels[0].locator_params(axis="x", nbins=_TICKS)
+        panels[0].set_xlim(0, 1.15 * max(each.p50_ms or 0.0 for _, each in timed))
+        shown = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        figure.legend(shown.values(), shown.keys(), loc="outside lower left", ncols=min(len(shown), _LEGEND_COLUMNS))
+        return " ".join(f"{run}, {each.title}: {each.top1:.2f} % at {each.p50_ms:.3f} ms." for run, each in timed)
 
-    return draw("latencies", "Accuracy by latency", (_WIDTH_PX, _SCATTER_HEIGHT_PX), paint)
+    size = (max(_WIDTH_PX, _PANEL_PX * len(artefacts)), _PANELS_HEIGHT_PX)
+    return draw("latencies", "Accuracy by latency", size, paint)
 
 
 def _paint_difference(axes: Axes, row: int, paired: Paired, style: tuple[str, str]) -> None:
@@ -72,24 +80,18 @@ def _paint_difference(axes: Axes, row: int, paired: Paired, style: tuple[str, st
     )
 
 
-def _paint_run(axes: Axes, run: str, artefacts: Sequence[ArtefactFacts], style: tuple[str, str]) -> None:
+def _paint_artefact(axes: Axes, run: str, artefact: ArtefactFacts, style: tuple[str, str]) -> None:
     marker, colour = style
-    times = [each.p50_ms for each in artefacts if each.p50_ms is not None]
-    accuracies = [each.top1 for each in artefacts]
-    ends = [
-        [each.top1 - each.top1_interval.low for each in artefacts],
-        [each.top1_interval.high - each.top1 for each in artefacts],
-    ]
-    axes.errorbar(times, accuracies, yerr=ends, fmt=marker, color=colour, label=run, elinewidth=0.8)
-    for time, accuracy, artefact in zip(times, accuracies, artefacts, strict=True):
-        axes.annotate(
-            artefact.title,
-            (time, accuracy),
-            xytext=_BESIDE_PX,
-            textcoords="offset points",
-            color=placeholder("quiet"),
-            fontsize=SMALL_PX,
-        )
+    top1, interval = artefact.top1, artefact.top1_interval
+    axes.errorbar(
+        artefact.p50_ms or 0.0,
+        top1,
+        yerr=[[top1 - interval.low], [interval.high - top1]],
+        fmt=marker,
+        color=colour,
+        label=run,
+        elinewidth=0.8,
+    )
 
 
 def _style(comparison: Comparison, run: str) -> tuple[str, str]:

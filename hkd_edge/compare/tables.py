@@ -13,7 +13,7 @@ from hkd_edge.report.page import NOTHING
 
 _KILOBYTE = 1000
 # The stages in the order of the pipeline; those of a run that is older or newer than this list come after them.
-STAGES = ("data", "concepts", "teach", "distill", "export", "validate", "bundle")
+STAGES = ("data", "concepts", "teach", "distill", "export", "validate", "bundle", "report")
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
         f"({comparison.test_images}). p: McNemar's test, two-sided, exact with fewer than {CHI_SQUARE_FROM} images on "
         f"which only one is right, else by chi-square with continuity correction; corrected after Holm over "
         f"{several} comparison{'s' if several > 1 else ''}; below {SIGNIFICANCE_LEVEL:g} it is significant. "
-        f"Intervals of {100 * CONFIDENCE_LEVEL:g} %, each for itself: Tango's score interval for the paired difference, "
-        "and Wilson's for one accuracy."
+        f"Intervals of {100 * CONFIDENCE_LEVEL:g} %, each for itself: Tango's score interval for a paired difference, "
+        "Wilson's for one accuracy."
     )
     yield (
         "What is tested are these trained networks, on images like these. What another seed would have made of the "

@@ -19,7 +19,8 @@ from hkd_edge.report.theme import css_variables
 
 # What a table shows for what there is not, so that an empty cell never looks forgotten.
 NOTHING = "\N{EN DASH}"
-_NUMBER = re.compile(rf"[-+\N{{MINUS SIGN}}]?[\d,]+(\.\d+)?( ?[%x])?|{NOTHING}")
+_NUMBER = re.compile(rf"[-+]?[\d,]+(\.\d+)?( to [-+]?[\d,]+(\.\d+)?)?( ?[%x])?|{NOTHING}")
+_LONG_CELL = 28  # letters; a column with longer texts gets room for them, and the table scrolls where there is none
 _TEMPLATES = Path(__file__).with_name("templates")
 
 Tone = Literal["good", "bad", "caution", "quiet"]
@@ -73,10 +74,8 @@ def table(caption: str, headers: Sequence[str], rows: Sequence[Sequence[str]], n
     for row in rows:
         if len(row) != len(headers):
             raise ValueError(f"rows: expected {len(headers)} cells like the headers, got {len(row)}: {list(row)}.")
-    numeric = [bool(rows) and all(_NUMBER.fullmatch(row[column]) for row in rows) for column in range(len(headers))]
-    return Markup(
-        _template("table.html").render(caption=caption, headers=headers, rows=rows, numeric=numeric, note=note)
-    )
+    kinds = [_kind([row[column] for row in rows]) for column in range(len(headers))]
+    return Markup(_template("table.html").render(caption=caption, headers=headers, rows=rows, kinds=kinds, note=note))
 
 
 def figure(svg: Markup, caption: str) -> Markup:
@@ -110,6 +109,13 @@ def folded(title: str, html: Markup) -> Markup:
 def preformatted(text: str) -> Markup:
     """Text as it stands, in its own scrolling box."""
     return Markup('<pre class="scroll" tabindex="0">{}</pre>').format(text)
+
+
+def _kind(cells: Sequence[str]) -> str:
+    """The CSS class of a column: of numbers, of long texts, or none."""
+    if cells and all(_NUMBER.fullmatch(cell) for cell in cells):
+        return "number"
+    return "long" if any(len(Markup(cell).striptags()) > _LONG_CELL for cell in cells) else ""
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Matplotlib's drawings as inline SVG: text stays text, colours follow the theme, the same input gives the same bytes."""
+"""Matplotlib's drawings as inline SVG: text stays text, colours follow the theme, and bytes repeat."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FONT_PX = 11.0
-SMALL_PX = 9.5
+FONT_PX = 11.5
+SMALL_PX = 10.5
 # A drawing fills a column of the page; below this share of its own width its text would be too small to read.
 _LEAST_SCALE, _LARGEST_SCALE = 0.8, 1.35
 _PX_PER_INCH = 72  # matplotlib's SVG has points for its unit, 72 of them in an inch: one unit is one px of the viewBox

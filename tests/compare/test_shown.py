@@ -44,7 +44,8 @@ def test_the_lines_show_each_table_in_columns_and_end_in_sentences(comparison: C
 def test_the_stages_are_told_in_the_order_of_the_pipeline(comparison: Comparison) -> None:
     from hkd_edge.pipeline import STAGES as PIPELINE
 
-    assert tuple(stage.name for stage in PIPELINE) == STAGES
+    names = tuple(stage.name for stage in PIPELINE)
+    assert tuple(name for name in STAGES if name in names) == names
     assert runs_table(comparison).headers[-2:] == ("teach s", "distill s")
 
 

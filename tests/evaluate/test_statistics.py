@@ -125,10 +125,19 @@ def test_what_mcnemar_finds_significant_has_an_interval_without_0() -> None:
             assert mcnemar(pairs).p_value >= 0.05 or not interval.low <= 0 <= interval.high
 
 
+@pytest.mark.parametrize("several", [1, 2, 7, 30])
+def test_holm_agrees_with_statsmodels(several: int) -> None:
+    p_values = np.random.default_rng(several).random(several) ** 4
+    p_values[-1] = p_values[0]  # equal ones, too
+    assert holm(list(p_values)) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
+
+
 @quickly
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
-    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
+def test_holm_keeps_the_order_and_never_lowers_a_p_value(p_values: list[float]) -> None:
+    corrected = holm(p_values)
+    assert all(before <= after <= 1 for before, after in zip(p_values, corrected, strict=True))
+    assert np.all(np.diff(np.array(corrected)[np.argsort(p_values)]) >= 0)
 
 
 def test_holm_of_nothing_is_nothing() -> None:
