@@ -46,8 +46,8 @@ def differing(columns: Sequence[Mapping[str, object]]) -> tuple[Differing, ...]:
 def shown_value(value: object) -> str:
     """A value of a recipe as it is written there.
 
-    >>> [shown_value(value) for value in (None, True, 0.5, "a", [1, "b"])]
-    ['null', 'true', '0.5', 'a', '[1, b]']
+    >>> [shown_value(value) for value in (None, True, 0.5, "a", "", [1, "b"])]
+    ['null', 'true', '0.5', 'a', '""', '[1, b]']
     """
     if value is None:
         return "null"
@@ -57,4 +57,4 @@ def shown_value(value: object) -> str:
         return f"[{', '.join(map(shown_value, value))}]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {shown_value(item)}" for key, item in value.items()) + "}"
-    return str(value)
+    return str(value) or '""'

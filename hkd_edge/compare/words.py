@@ -65,7 +65,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
             "compare them with care."
         )
     else:
-        yield "Latencies are of one machine, but of separate validations: differences of some percent mean nothing."
+        yield "Latencies are of one machine, but of separate validations: what else it did then is in them too."
     yield from (f"Not compared: {text}." for text in comparison.not_paired)
 
 
