@@ -228,6 +228,27 @@ def validate(
             validate_recipe(source, request, overrides, reporter)
 
 
+@cli.command()
+@click.argument("runs", nargs=-1, metavar="RUN RUN...", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="HTML page to write.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="JSON file to write.")
+@click.option(
+    "--baseline", type=click.IntRange(1), default=1, show_default=True, help="The RUN to hold others against."
+)
+def compare(runs: tuple[Path, ...], output: Path | None, json_file: Path | None, baseline: int) -> None:
+    """Put validated RUNs side by side, and say which differences in accuracy their test images can tell.
+
+    Each run against the baseline, its student and every artefact that both have: on how many of the same test images
+    only one is right, the difference with its interval, and McNemar's test, corrected for the number of comparisons.
+
+    \b
+    hkd-edge compare runs/plain runs/distilled -o comparison.html
+    """
+    from hkd_edge.compare.command import run_compare
+
+    run_compare(runs, output, json_file, baseline)
+
+
 _stage_command("make", "bundle", "Put what was found good into a bundle for the board; everything up to there.", bundle)
 cli.add_command(bundle)
 

@@ -21,6 +21,7 @@ ROOMS = {
     "distill": {"errors", "recipe", "data", "models", "train", "evaluate"},
     "report": {"errors", "evaluate", "track", "train"},
     "track": {"errors", "recipe", "evaluate", "train"},
+    "compare": {"errors", "recipe", "evaluate", "report", "run"},
     "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
     "run": {"errors", "recipe", "data", "train", "report"},
     "board": {"errors", "run"},
@@ -32,7 +33,7 @@ ROOMS = {
     "doctor": {"errors", "data", "train"},
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "bundle_commands": set(),
-    "cli": {"board", "bundle_commands", "recipe", "run", "report", "delivery", "pipeline", "doctor", "validation"},
+    "cli": {"board", "bundle_commands", "compare", "recipe", "run", "report", "delivery", "pipeline", "doctor", "validation"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}
 
