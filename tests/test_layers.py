@@ -33,7 +33,18 @@ ROOMS = {
     "doctor": {"errors", "data", "train"},
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "bundle_commands": set(),
-    "cli": {"board", "bundle_commands", "compare", "recipe", "run", "report", "delivery", "pipeline", "doctor", "validation"},
+    "cli": {
+        "board",
+        "bundle_commands",
+        "compare",
+        "recipe",
+        "run",
+        "report",
+        "delivery",
+        "pipeline",
+        "doctor",
+        "validation",
+    },
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}
 
