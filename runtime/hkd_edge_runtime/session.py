@@ -52,7 +52,7 @@ class Model:
         answer = partial(Answer, self._hierarchy, self._confidence)
         self._predict = backend.one_image(answer, partial(to_pixels, spec=manifest.input))
         # In the place of the method, whose frame would cost another 0.4 us in each call.
-        self.predict = self._predict  # type: ignore[method-assign]
+        self.predict = self._predict  # type: ignore[method-assign, assignment]
 
     @property
     def labels(self) -> tuple[str, ...]:
