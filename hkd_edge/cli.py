@@ -11,10 +11,10 @@ import click
 from hkd_edge import __version__
 from hkd_edge.bundle_commands import bundle
 from hkd_edge_runtime.errors import HkdEdgeError
-from hkd_edge_runtime.targets import ALIASES, canonical_name
+from hkd_edge_runtime.targets import ALIASES, TARGETS, canonical_name
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
-_TARGETS = (*dict.fromkeys(ALIASES.values()), *ALIASES)
+_TARGETS = (*TARGETS, *ALIASES)
 _PRECISIONS = ("fp32", "fp16", "int8")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -256,16 +256,20 @@ cli.add_command(bundle)
 @cli.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--target", default="auto", show_default=True, help="auto, onnxruntime or openvino.")
-@click.option("--precision", default="auto", show_default=True, help="auto, fp32 or int8.")
+@click.option("--target", default="auto", show_default=True, help=f"auto, {', '.join(TARGETS)}.")
+@click.option("--precision", default="auto", show_default=True, help=f"auto, {', '.join(_PRECISIONS)}.")
 @click.option("--top", default=1, show_default=True, type=click.IntRange(1), help="How many classes to show.")
+@click.option("--require-signature", "key", metavar="KEY", help="Public key by which BUNDLE must be signed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each image.")
-def predict(bundle: Path, images: tuple[Path, ...], target: str, precision: str, top: int, as_json: bool) -> None:
+def predict(
+    bundle: Path, images: tuple[Path, ...], target: str, precision: str, top: int, key: str | None, as_json: bool
+) -> None:
     """Classify IMAGES with BUNDLE, by the board's own wrapper (`python -m hkd_edge_runtime predict`)."""
     from hkd_edge_runtime.__main__ import main as runtime_main
 
     arguments = ["predict", str(bundle), *map(str, images), "--target", target, "--precision", precision]
-    sys.exit(runtime_main([*arguments, "--top", str(top), *(["--json"] if as_json else [])]))
+    required = ["--require-signature", key] if key else []
+    sys.exit(runtime_main([*arguments, "--top", str(top), *required, *(["--json"] if as_json else [])]))
 
 
 @cli.command()

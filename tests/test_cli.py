@@ -71,6 +71,26 @@ def test_predict_gives_json_with_label_and_concepts(digits_run: Path, zero: Path
     assert answer["concepts"]["strokes"]["concept"] == "loops"
 
 
+def test_predict_requires_the_signature_that_it_is_told_to(
+    digits_run: Path, zero: Path, tmp_path: Path, hkd_edge: Command
+) -> None:
+    pytest.importorskip("cryptography")
+    assert hkd_edge("bundle", "keygen", tmp_path / "key.pem").returncode == 0
+    signed = hkd_edge("bundle", "pack", digits_run / "bundle", "-o", tmp_path / "signed.hkd")
+    assert signed.returncode == 0, signed.stderr
+    required = ("--require-signature", tmp_path / "key.pub.pem")
+    refused = hkd_edge("predict", tmp_path / "signed.hkd", zero, *required)
+    assert (refused.returncode, "expected a bundle that is signed" in refused.stderr) == (10, True)
+    assert hkd_edge("bundle", "sign", tmp_path / "signed.hkd", "--key", tmp_path / "key.pem").returncode == 0
+    assert hkd_edge("predict", tmp_path / "signed.hkd", zero, *required).returncode == 0
+
+
+def test_help_of_predict_names_what_there_is(hkd_edge: Command) -> None:
+    told = hkd_edge("predict", "--help").stdout
+    for name in ("onnxruntime", "openvino", "tensorrt", "fp32", "fp16", "int8"):
+        assert name in told
+
+
 def test_predict_of_something_that_is_no_image_has_its_own_exit_code(
     digits_run: Path, tmp_path: Path, hkd_edge: Command
 ) -> None:

@@ -100,6 +100,12 @@ const Json& choose(const Json& manifest, const std::string& precision) {
   return *best;
 }
 
+// For one artefact alone by its title, or else by its precision.
+double read_tolerance(const Json& tolerances, const std::string& precision) {
+  const auto title = std::string(TARGET) + " " + precision;
+  return tolerances.at(tolerances.contains(title) ? title : precision).get<double>();
+}
+
 std::vector<Axis> read_axes(const Json& hierarchy) {
   std::vector<Axis> axes;
   for (const auto& [name, concepts] : hierarchy.at("axes").items()) {
@@ -123,6 +129,7 @@ Bundle read_bundle(const fs::path& folder, const std::string& precision) {
     const Json manifest = parse_manifest(path);
     const auto& input = manifest.at("input");
     const auto& artefact = choose(manifest, precision);
+    const auto& golden = manifest.at("golden");
     return {
         manifest.at("name"),
         {input.at("height"), input.at("width"), input.at("channels")},
@@ -130,6 +137,8 @@ Bundle read_bundle(const fs::path& folder, const std::string& precision) {
         read_axes(manifest.at("hierarchy")),
         artefact.at("precision"),
         read_verified(folder, artefact.at("files").at(0)),
+        read_verified(folder, golden.at("file")),
+        read_tolerance(golden.at("tolerance"), artefact.at("precision").get<std::string>()),
     };
   } catch (const Json::exception& error) {
     throw BundleError(path.string() + ": expected a bundle's manifest: " + error.what() + ". Export the bundle again.");

@@ -24,6 +24,8 @@ struct Bundle {
   std::vector<Axis> axes;
   std::string precision;
   std::vector<std::uint8_t> model;  // the bytes of the .onnx file, whose SHA-256 was checked
+  std::vector<std::uint8_t> golden;  // likewise of the .npz file with the golden images
+  double tolerance;                  // how far a golden probability may lie from the stored one
 
   std::size_t concept_count() const;
 };

@@ -8,15 +8,19 @@
 
 #include "bundle.hpp"
 #include "error.hpp"
+#include "golden.hpp"
 #include "image.hpp"
 #include "model.hpp"
 
 namespace {
 
 constexpr auto USAGE =
-    "usage: classify [--precision fp32|int8|auto] [--threads N] [--json] BUNDLE IMAGE...\n"
-    "  BUNDLE  folder with a manifest.json\n"
-    "  IMAGE   binary PGM or PPM file of the model's size\n";
+    "usage: classify [--precision fp32|int8|auto] [--threads N] [--json] [--no-verify] BUNDLE IMAGE...\n"
+    "       classify [--precision fp32|int8|auto] [--threads N] --verify BUNDLE\n"
+    "  BUNDLE       folder with a manifest.json\n"
+    "  IMAGE        binary PGM or PPM file of the model's size\n"
+    "  --verify     only run the golden images of the bundle, and tell how far they are off\n"
+    "  --no-verify  do not run them first\n";
 
 struct UsageError : Error {
   explicit UsageError(const std::string& message) : Error(2, message + "\n" + USAGE) {}
@@ -25,7 +29,7 @@ struct UsageError : Error {
 struct Options {
   std::string precision = "auto", bundle;
   int threads = 1;
-  bool json = false;
+  bool json = false, verify = true, only_verify = false;
   std::vector<std::string> images;
 };
 
@@ -48,6 +52,10 @@ Options parse(const std::vector<std::string>& arguments) {
     };
     if (argument == "--json")
       options.json = true;
+    else if (argument == "--verify")
+      options.only_verify = true;
+    else if (argument == "--no-verify")
+      options.verify = false;
     else if (argument == "--precision")
       options.precision = value();
     else if (argument == "--threads")
@@ -57,7 +65,9 @@ Options parse(const std::vector<std::string>& arguments) {
     else
       paths.push_back(argument);
   }
-  if (paths.size() < 2) throw UsageError("expected a bundle and at least one image.");
+  if (options.only_verify ? paths.size() != 1 || !options.verify : paths.size() < 2)
+    throw UsageError(options.only_verify ? "--verify: expected a bundle and nothing else."
+                                         : "expected a bundle and at least one image.");
   options.bundle = paths.front();
   options.images.assign(paths.begin() + 1, paths.end());
   return options;
@@ -88,6 +98,13 @@ void print_json(const std::string& image, const Answer& answer, const Bundle& bu
 
 void run(const Options& options) {
   Model model(read_bundle(options.bundle, options.precision), options.threads);
+  if (options.verify) {
+    const auto result = check_golden(model);
+    if (options.only_verify)
+      std::cout << "onnxruntime " << model.bundle().precision << ": " << result.images
+                << " golden images agree, largest difference " << result.max_difference << " (tolerance "
+                << result.tolerance << ")\n";
+  }
   for (const auto& image : options.images) {
     const auto answer = model.predict(read_image(image, model.bundle().input));
     if (options.json)

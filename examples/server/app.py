@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO
 
 from fastapi import FastAPI, HTTPException, Request, UploadFile
@@ -18,8 +17,6 @@ from examples.server.metrics import Metrics, Observe
 from examples.server.pool import ModelPool, open_pool
 from examples.server.settings import FORMATS, Settings
 from hkd_edge_runtime import Answer, HkdEdgeError, InputError, Model, __version__, read_image_bytes
-from hkd_edge_runtime.files import sha256_file
-from hkd_edge_runtime.manifest import MANIFEST_NAME
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LOADING = "the bundle is being opened. Try again later."
@@ -39,7 +36,6 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.pool: ModelPool | None = None
-        self.digest = ""
         self.failure: HkdEdgeError | None = None
         self._on_failure = on_failure
 
@@ -53,7 +49,6 @@ class Service:
         finally:
             if self.pool is None:
                 self._on_failure()
-        self.digest = _digest(Path(self.settings.bundle))
         self.metrics.ready.set(1)
         log.info("%s on %s, %d models", self.pool.manifest.name, self.pool.artefact.title, self.pool.size)
 
@@ -112,7 +107,7 @@ async def health(request: Request) -> JSONResponse:
         {
             "status": "ready",
             "bundle": service.pool.manifest.name,
-            "digest": service.digest,
+            "digest": service.pool.digest,
             "artefact": service.pool.artefact.title,
             "models": service.pool.size,
             "version": __version__,
@@ -139,11 +134,6 @@ def classify(model: Model, names: list[str], files: list[BinaryIO], max_pixels: 
             for name, file in zip(names, files, strict=True)
         ]
     )
-
-
-def _digest(bundle: Path) -> str:
-    # The manifest holds the SHA-256 of every other file, so its own stands for the whole folder.
-    return sha256_file(bundle if bundle.is_file() else bundle / MANIFEST_NAME)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ class ModelPool:
 
     Attributes:
         size: how many models there are.
+        digest: of their bundle, see `Model`.
     """
 
     def __init__(self, models: list[Model]) -> None:
@@ -29,6 +30,7 @@ class ModelPool:
         self.size = len(models)
         self.manifest = models[0].manifest
         self.artefact = models[0].artefact
+        self.digest = models[0].digest
         self._models = models
         self._waiting: SimpleQueue[Model] = SimpleQueue()
         for model in models:

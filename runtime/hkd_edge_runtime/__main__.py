@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from hkd_edge_runtime import __version__
+from hkd_edge_runtime.bundle import describe
 from hkd_edge_runtime.decode import Answer
 from hkd_edge_runtime.errors import HkdEdgeError
-from hkd_edge_runtime.manifest import Artefact, Manifest, manifest_to_dict, read_manifest
+from hkd_edge_runtime.manifest import Artefact, Manifest, manifest_to_dict
 from hkd_edge_runtime.selection import AUTO, is_usable, what_is_missing
 from hkd_edge_runtime.session import Model, load
+from hkd_edge_runtime.targets import TARGETS
 from hkd_edge_runtime.verify import VerifyReport, verify_bundle
 
 INTERRUPTED = 130
@@ -53,11 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder or .hkd file")
     common.add_argument("--json", action="store_true", help="print JSON")
-    running = argparse.ArgumentParser(add_help=False)
-    running.add_argument("--threads", type=_positive, default=1, help="threads of the runtime (default 1)")
-    running.add_argument(
+    common.add_argument(
         "--require-signature", metavar="KEY", help="refuse a bundle that is not signed by this public key (PEM file)"
     )
+    running = argparse.ArgumentParser(add_help=False)
+    running.add_argument("--threads", type=_positive, default=1, help="threads of the runtime (default 1)")
 
     info = commands.add_parser("info", parents=[common], help="what the bundle says about itself")
     info.set_defaults(command=_info)
@@ -67,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(command=_verify)
     predict = commands.add_parser("predict", parents=[common, running], help="classify image files")
     predict.add_argument("images", metavar="IMAGE", nargs="+", help="image file")
-    predict.add_argument("--target", default=AUTO, help="onnxruntime, openvino, tensorrt or auto (default)")
-    predict.add_argument("--precision", default=AUTO, help="fp32, int8, ... or auto (default)")
+    predict.add_argument("--target", default=AUTO, help=f"{', '.join(TARGETS)} or auto (default)")
+    predict.add_argument("--precision", default=AUTO, help="fp32, fp16, int8 or auto (default)")
     predict.add_argument("--top", type=_positive, default=1, metavar="K", help="show the K best classes")
     predict.set_defaults(command=_predict)
     _add_bench(commands, [common, running])
@@ -77,8 +79,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_bench(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
     bench = commands.add_parser("bench", parents=parents, help="speed, memory and accuracy on this machine")
-    bench.add_argument("--target", default=AUTO, help="onnxruntime, openvino or auto: all that work here (default)")
-    bench.add_argument("--precision", default=AUTO, help="fp32, int8, ... or auto: all (default)")
+    bench.add_argument("--target", default=AUTO, help=f"{', '.join(TARGETS)} or auto: all that work here (default)")
+    bench.add_argument("--precision", default=AUTO, help="fp32, fp16, int8 or auto: all (default)")
     bench.add_argument(
         "--batch", type=_positive, nargs="*", default=[8, 32], metavar="N", help="images at a time (default 8 32)"
     )
@@ -108,13 +110,15 @@ def _seconds(text: str) -> float:
 
 
 def _info(options: argparse.Namespace) -> None:
-    manifest = read_manifest(options.bundle)
+    described = describe(options.bundle, options.require_signature)
+    manifest = described.manifest
     if options.json:
         usable = {artefact.title: is_usable(artefact) for artefact in manifest.artefacts}
-        _print_json(manifest_to_dict(manifest) | {"usable_here": usable})
+        _print_json(manifest_to_dict(manifest) | {"digest": described.digest, "usable_here": usable})
         return
     height, width, channels = manifest.input.shape
     print(f"{manifest.name} (by {manifest.created_by})")
+    print(f"digest     {described.digest} (SHA-256 of the manifest)")
     print(f"input      {height} x {width} x {channels} {manifest.input.color}, uint8")
     print(f"classes    {', '.join(manifest.labels)}")
     for line in _axis_lines(manifest):

@@ -36,24 +36,30 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Bundle:
-    """An open bundle that is whole: every byte of it was checked.
+class Description:
+    """What a bundle says about itself.
 
     Attributes:
         manifest_content: the bytes of `manifest.json`.
-        signature: what `manifest.sig` says; None if there is none. Whether it is valid was checked only if
-            `open_bundle` was told the key.
+        signature: what `manifest.sig` says; None if there is none. Whether it is valid was checked only if a key was
+            required.
     """
 
     manifest: Manifest
     manifest_content: bytes
     signature: Signature | None
-    source: Source
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the manifest's bytes, and so of the whole bundle but its signature; 64 hex digits."""
         return hashlib.sha256(self.manifest_content).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle(Description):
+    """An open bundle that is whole: every byte of it was checked."""
+
+    source: Source
 
     def read(self, entry: FileEntry) -> bytes:
         """The bytes of one file.
@@ -98,12 +104,27 @@ def open_bundle(path: str | os.PathLike[str], require_signature: PublicKey | Non
         KeyFileError: if that is no Ed25519 public key.
         MissingBackendError: if a signature is required and `cryptography` is not installed.
     """
-    where = os.fspath(path)
     with open_source(path) as source:
-        content, signed = source.manifest_content, source.signature_content
-        manifest = parse_manifest(content, f"{where}: {MANIFEST_NAME}")
-        signature = None if signed is None else parse_signature(signed, content, f"{where}: {SIGNATURE_NAME}")
-        if require_signature is not None:
-            check_signature(signature, content, require_signature, where)
-        source.check(manifest)
-        yield Bundle(manifest, content, signature, source)
+        head = _describe(source, os.fspath(path), require_signature)
+        source.check(head.manifest)
+        yield Bundle(head.manifest, head.manifest_content, head.signature, source)
+
+
+def describe(path: str | os.PathLike[str], require_signature: PublicKey | None = None) -> Description:
+    """What the bundle in a folder or .hkd file says about itself; its other files are not looked at.
+
+    Raises:
+        BundleError: if its manifest is not as the format demands, or not signed as required.
+        KeyFileError, MissingBackendError: as `open_bundle`.
+    """
+    with open_source(path) as source:
+        return _describe(source, os.fspath(path), require_signature)
+
+
+def _describe(source: Source, where: str, require_signature: PublicKey | None) -> Description:
+    content, signed = source.manifest_content, source.signature_content
+    manifest = parse_manifest(content, f"{where}: {MANIFEST_NAME}")
+    signature = None if signed is None else parse_signature(signed, content, f"{where}: {SIGNATURE_NAME}")
+    if require_signature is not None:
+        check_signature(signature, content, require_signature, where)
+    return Description(manifest, content, signature)

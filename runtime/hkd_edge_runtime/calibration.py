@@ -20,16 +20,15 @@ from hkd_edge_runtime.machine import machine_facts
 from hkd_edge_runtime.manifest import Artefact
 from hkd_edge_runtime.packages import version_of
 from hkd_edge_runtime.session import open_artefact
+from hkd_edge_runtime.turns import Pace, TimedCall, seconds_in_turns
 
 if TYPE_CHECKING:
     from hkd_edge_runtime.preprocess import Pixels
 
 KIND = "calibration"
-WARM_UP_ROUNDS = 10
-# The median of 200 calls of 0.2 ms repeats to about 2 % on an idle machine; slow models get fewer, but never one.
-ROUNDS = 200
-LEAST_ROUNDS = 5
-BUDGET_S = 3.0
+# A load waits for this, so it is shorter than in a bench; the turns are too, or there would be but two of each.
+PACE = Pace(seconds=0.5)
+TURN_S = 0.05
 
 
 def remembered(bundle: Bundle, choices: Sequence[Artefact], threads: int) -> Artefact | None:
@@ -71,17 +70,20 @@ def calibrated(bundle: Bundle, choices: Sequence[Artefact], threads: int) -> Art
 
 def measure(backends: Sequence[Backend], images: Pixels) -> list[float]:
     """Median milliseconds of one image for each backend; they take turns, so that what disturbs one disturbs all."""
-    seconds: list[list[float]] = [[] for _ in backends]
-    started = time.perf_counter()
-    for number in range(WARM_UP_ROUNDS + ROUNDS):
-        image = images[number % len(images)]
-        if number >= WARM_UP_ROUNDS + LEAST_ROUNDS and time.perf_counter() - started > BUDGET_S:
-            break
-        for backend, own in zip(backends, seconds, strict=True):
-            before = time.perf_counter()
-            backend.run_one(image)
-            own.append(time.perf_counter() - before)
-    return [round(float(np.median(own[WARM_UP_ROUNDS:])) * 1e3, 4) for own in seconds]
+    calls = [_timed(backend, images) for backend in backends]
+    return [round(float(np.median(own)) * 1e3, 4) for own in seconds_in_turns(calls, PACE, TURN_S)]
+
+
+def _timed(backend: Backend, images: Pixels) -> TimedCall:
+    run_one = backend.one_image(bytes)
+
+    def call(run: int) -> float:
+        image = images[run % len(images)]
+        started = time.perf_counter()
+        run_one(image)
+        return time.perf_counter() - started
+
+    return call
 
 
 def _opened(bundle: Bundle, artefact: Artefact, golden: GoldenSet, threads: int, opened: ExitStack) -> Backend:

@@ -54,7 +54,8 @@ class Answer:
 
     __slots__ = ("_best", "_concepts", "_confidence", "_hierarchy", "_row")
 
-    def __init__(self, row: bytes, hierarchy: Hierarchy, confidence: Confidence | None = None) -> None:
+    # The row is the last, so that a model can bind the others once.
+    def __init__(self, hierarchy: Hierarchy, confidence: Confidence | None, row: bytes) -> None:
         self._row = row
         self._hierarchy = hierarchy
         self._confidence = confidence
@@ -179,7 +180,7 @@ def decode(outputs: Outputs, hierarchy: Hierarchy, confidence: Confidence | None
     Raises:
         BundleError: if a probability is not a number, which only a broken artefact or runtime gives.
     """
-    answers = [Answer(row.tobytes(), hierarchy, confidence) for row in np.concatenate(outputs, axis=1)]
+    answers = [Answer(hierarchy, confidence, row.tobytes()) for row in np.concatenate(outputs, axis=1)]
     for answer in answers:
         answer._find_best()
     return answers

@@ -10,6 +10,8 @@ ALIASES: dict[str, str] = {
     "engine": "tensorrt",
 }
 
+TARGETS = tuple(dict.fromkeys(ALIASES.values()))
+
 
 def canonical_name(name: str) -> str:
     """The name of a runtime for an alias; any other name as it is."""

@@ -58,9 +58,9 @@ def time_in_turns(calls: Sequence[TimedCall], pace: Pace, batch: int) -> list[Ti
     return [timing_of(seconds, batch) for seconds in seconds_in_turns(calls, pace)]
 
 
-def seconds_in_turns(calls: Sequence[TimedCall], pace: Pace) -> list[list[float]]:
+def seconds_in_turns(calls: Sequence[TimedCall], pace: Pace, turn_s: float = TURN_S) -> list[list[float]]:
     """The seconds of each counted run of each of `calls`; see `time_in_turns`."""
-    tracks = [_Track(call, pace) for call in calls]
+    tracks = [_Track(call, pace, turn_s) for call in calls]
     while any(not track.done for track in tracks):
         for track in tracks:
             track.take_turn()
@@ -84,6 +84,7 @@ class _Track:
 
     call: TimedCall
     pace: Pace
+    turn_s: float
     seconds: list[float] = field(default_factory=list)
     total_s: float = 0.0
 
@@ -95,11 +96,14 @@ class _Track:
         if self.done:
             return
         self._settle()
-        ends = time.perf_counter() + TURN_S
-        while not self.done and time.perf_counter() < ends:
+        ends = time.perf_counter() + self.turn_s
+        # One at least, however short the turn.
+        while not self.done:
             seconds = self.call(len(self.seconds))
             self.seconds.append(seconds)
             self.total_s += seconds
+            if time.perf_counter() >= ends:
+                return
 
     def _settle(self) -> None:
         ends = time.perf_counter() + SETTLING_S

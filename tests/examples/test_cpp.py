@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -17,7 +20,8 @@ from PIL import Image
 
 from hkd_edge.data import digits
 from hkd_edge_runtime import load
-from hkd_edge_runtime.manifest import read_manifest
+from hkd_edge_runtime.golden import read_golden
+from hkd_edge_runtime.manifest import file_entry, read_manifest
 from hkd_edge_runtime.selection import select_artefact
 from tests.debian import PrivateApt, UnavailableError, made_once, unpack, user_cache
 
@@ -80,8 +84,9 @@ def headers() -> Path:
     """`usr` with the headers, where a compiler is that could use them."""
     if missing := [tool for tool in ("cmake", "c++") if shutil.which(tool) is None]:
         pytest.skip(f"C++ example: there is no {' and no '.join(missing)} on this machine")
-    if command("c++", "-x", "c++", "-include", "openssl/evp.h", "-E", "/dev/null").returncode != 0:
-        pytest.skip("C++ example: OpenSSL's headers (Debian's libssl-dev) are not on this machine")
+    for header, package in (("openssl/evp.h", "libssl-dev"), ("zlib.h", "zlib1g-dev")):
+        if command("c++", "-x", "c++", "-include", header, "-E", "/dev/null").returncode != 0:
+            pytest.skip(f"C++ example: {header} (Debian's {package}) is not on this machine")
     try:
         return fetch_headers() / "usr"
     except UnavailableError as error:
@@ -233,6 +238,108 @@ def test_every_flipped_bit_of_the_artefact_is_refused(classify: Classify, copy: 
         assert "int8.onnx: expected SHA-256" in done.stderr
 
 
+def set_golden(bundle: Path, save: Callable[..., None], **changes: np.ndarray) -> None:
+    """Writes the golden file anew, with other arrays, and the manifest's entry for it."""
+    with np.load(bundle / "golden.npz") as arrays:
+        content = dict(arrays) | {name.replace("__", "/"): array for name, array in changes.items()}
+    save(bundle / "golden.npz", **{name: array for name, array in content.items() if array is not None})
+    entry = file_entry(bundle, "golden.npz")
+    change_manifest(bundle, lambda manifest: manifest["golden"].update(file=asdict(entry)))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_the_golden_images_agree(
+    classify: Classify, bundle: Path, copy: Path, precision: str, save: Callable[..., None]
+) -> None:
+    set_golden(copy, save)
+    done = classify("--precision", precision, "--verify", copy)
+    assert done.returncode == 0, done.stderr
+    told = re.fullmatch(
+        rf"onnxruntime {precision}: (\d+) golden images agree, largest difference (\S+) \(tolerance (\S+)\)\n",
+        done.stdout,
+    )
+    assert told is not None, done.stdout
+    manifest = read_manifest(bundle)
+    assert int(told[1]) == len(read_golden(bundle, manifest).images)
+    assert float(told[2]) < float(told[3]) == manifest.golden.tolerance[precision]
+
+
+@pytest.mark.parametrize("offset", [0.01, np.nan])
+def test_an_artefact_that_answers_otherwise_is_refused(
+    classify: Classify, copy: Path, files: list[Path], offset: float
+) -> None:
+    manifest = read_manifest(copy)
+    shifted = read_golden(copy, manifest).probabilities["onnxruntime fp32"].copy()
+    shifted[-1, -1] += offset
+    set_golden(copy, np.savez, probabilities__onnxruntime__fp32=shifted)
+    for arguments in (["--verify", copy], [copy, files[0]]):
+        done = classify("--precision", "fp32", *arguments)
+        assert (done.returncode, done.stdout) == (10, "")
+        assert "fp32: expected the golden probabilities to within 0.0001" in done.stderr
+    assert classify("--precision", "fp32", "--no-verify", copy, files[0]).returncode == 0
+
+
+def test_a_tolerance_of_one_artefact_alone_counts(classify: Classify, copy: Path) -> None:
+    set_golden(copy, np.savez)
+    change_manifest(copy, lambda manifest: manifest["golden"]["tolerance"].update({"onnxruntime fp32": 0.125}))
+    assert "(tolerance 0.125)" in classify("--precision", "fp32", "--verify", copy).stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": None}, "got one without 'images.npy'"),
+        ({"probabilities__onnxruntime__fp32": None}, "got one without 'probabilities/onnxruntime/fp32.npy'"),
+        ({"images": np.zeros((3, 8, 8, 1))}, "images: expected 64 numbers of |u1 for each image"),
+        ({"images": np.zeros((3, 8, 9, 1), np.uint8)}, "images: expected 64 numbers of |u1 for each image"),
+        ({"images": np.zeros((0, 8, 8, 1), np.uint8)}, "images: expected 64 numbers of |u1 for each image"),
+        ({"images": np.zeros((3, 8, 8, 1), np.uint8)}, "expected probabilities of each, got other numbers of them"),
+        ({"images": np.zeros((3, 8, 8, 1), np.uint8, order="F")}, "got 'images' in another order"),
+    ],
+)
+def test_golden_images_that_do_not_fit_are_refused(
+    classify: Classify, copy: Path, changes: dict[str, Any], message: str
+) -> None:
+    set_golden(copy, np.savez_compressed, **changes)
+    done = classify("--precision", "fp32", "--verify", copy)
+    assert (done.returncode, done.stdout) == (10, "")
+    assert message in done.stderr
+
+
+def test_no_damage_of_the_golden_file_crashes_it(classify: Classify, copy: Path) -> None:
+    """Flips bits and gives the damaged file a manifest that fits, so that the reader itself sees them."""
+    content = (copy / "golden.npz").read_bytes()
+    codes = set()
+    for position in np.random.default_rng(0).integers(0, len(content), 60):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << int(position) % 8
+        (copy / "golden.npz").write_bytes(damaged if position % 4 else damaged[:position])
+        entry = file_entry(copy, "golden.npz")
+        change_manifest(copy, lambda manifest, entry=entry: manifest["golden"].update(file=asdict(entry)))
+        codes.add(classify("--precision", "fp32", "--verify", copy).returncode)
+    assert codes <= {0, 10}
+    assert 10 in codes
+
+
+def test_a_flipped_bit_of_the_golden_file_is_refused(classify: Classify, copy: Path) -> None:
+    content = bytearray((copy / "golden.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "golden.npz").write_bytes(content)
+    done = classify("--verify", copy)
+    assert done.returncode == 10
+    assert "golden.npz: expected SHA-256" in done.stderr
+
+
+def test_outputs_of_another_size_are_refused_without_golden_images(
+    classify: Classify, copy: Path, files: list[Path]
+) -> None:
+    change_manifest(copy, lambda manifest: manifest["labels"].pop())
+    done = classify("--no-verify", copy, files[0])
+    assert done.returncode == 10
+    assert "probabilities: expected 9 numbers" in done.stderr
+
+
 def set_path(path: str) -> Callable[[dict], None]:
     def change(manifest: dict) -> None:
         for artefact in manifest["artefacts"]:
@@ -248,7 +355,7 @@ def set_path(path: str) -> Callable[[dict], None]:
         (lambda manifest: manifest.update(format="zip"), "got 'zip' of version 1"),
         (lambda manifest: manifest.pop("input"), "expected a bundle's manifest"),
         (lambda manifest: manifest.update(artefacts=[]), "expected one of the bundle's for ONNX Runtime:, got auto"),
-        (lambda manifest: manifest["labels"].pop(), "probabilities: expected 9 numbers"),
+        (lambda manifest: manifest["labels"].pop(), "probabilities/onnxruntime/int8: expected 9 numbers of <f4"),
         (lambda manifest: manifest["input"].update(width=9), "expected one input 'images' of uint8 (batch, 8, 9, 1)"),
         (set_path("../int8.onnx"), "expected a plain relative path inside the bundle, got '../int8.onnx'"),
         (set_path("/etc/hostname"), "expected a plain relative path inside the bundle"),
@@ -312,6 +419,9 @@ def test_no_bytes_in_the_place_of_an_image_crash_it(
     ("arguments", "message"),
     [
         ([], "expected a bundle and at least one image"),
+        (["--verify"], "--verify: expected a bundle and nothing else"),
+        (["--verify", "bundle", "image"], "--verify: expected a bundle and nothing else"),
+        (["--verify", "--no-verify", "bundle"], "--verify: expected a bundle and nothing else"),
         (["bundle"], "expected a bundle and at least one image"),
         (["--fast", "bundle", "image"], "--fast: unknown option"),
         (["bundle", "image", "--precision"], "--precision: expected a value after it"),

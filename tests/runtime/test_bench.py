@@ -78,17 +78,19 @@ def test_predict_and_its_raw_call_take_turns(
     bundle_maker: Callable[..., Path], packed: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    predict, make_raw = Model.predict, RAW_CALLS["onnxruntime"]
+    load, make_raw = bench_module.load, RAW_CALLS["onnxruntime"]
 
-    def spied_predict(self: Model, image: Any) -> Any:
-        order.append(f"predict {self.artefact.target}")
-        return predict(self, image)
+    def spied_load(*arguments: Any, **options: Any) -> Model:
+        model = load(*arguments, **options)
+        predict, title = model.predict, f"predict {model.artefact.target}"
+        monkeypatch.setattr(model, "predict", lambda image: order.append(title) or predict(image))
+        return model
 
     def spied_raw(path: Path, image: Any, threads: int) -> RawCall:
         raw = make_raw(path, image, threads)
         return lambda: order.append(f"raw {threads}") or raw()
 
-    monkeypatch.setattr(Model, "predict", spied_predict)
+    monkeypatch.setattr(bench_module, "load", spied_load)
     monkeypatch.setitem(RAW_CALLS, "onnxruntime", spied_raw)
     path = packed(bundle_maker({"target": "onnxruntime"}, {"target": "openvino"}))
     bench(path, replace(QUICK, threads=2, batches=()))

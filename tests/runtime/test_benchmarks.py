@@ -34,9 +34,18 @@ def test_the_wrapper_is_measured_against_every_runtime(bundle_maker: Callable[..
     done = python(BENCHMARKS / "wrapper.py", folder, "--n", "20", "--rounds", "2", "--imports", "1", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
+    assert [len(each["rounds"]) for each in report["costs"]] == [2, 2]
+    assert all(each["ratio_interval"][0] <= each["ratio"] <= each["ratio_interval"][1] for each in report["costs"])
     assert [each["artefact"] for each in report["costs"]] == ["onnxruntime fp32", "openvino fp32"]
     assert all(each["predict_p50_us"] > 0 and each["raw_p50_us"] > 0 for each in report["costs"])
-    assert "ratio" in python(BENCHMARKS / "wrapper.py", folder, "--n", "20", "--rounds", "2", "--imports", "1").stdout
+    assert "ratio" in python(BENCHMARKS / "wrapper.py", folder, "--n", "20", "--rounds", "1", "--imports", "1").stdout
+
+
+def test_the_interval_of_a_median_is_that_of_the_tables() -> None:
+    # Ranks of the 95 % interval, as tables of the sign test have them: none for 5, 1 for 6, 2 for 10, 6 for 20.
+    code = "from wrapper import median_interval; print([median_interval(range(1, n + 1)) for n in (1, 5, 6, 10, 20)])"
+    done = python("-c", code)
+    assert done.stdout.strip() == "[(1, 1), (1, 5), (1, 6), (2, 9), (6, 15)]", done.stderr
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from hkd_edge_runtime.backends import Backend, Outputs
 from hkd_edge_runtime.cache import CacheWarning
 from hkd_edge_runtime.manifest import read_manifest, write_manifest
 from hkd_edge_runtime.tensorrt.record import BatchProfile
+from hkd_edge_runtime.turns import Pace
 
 FAST, SLOW = {"precision": "int8", "metrics": {"p50_ms": 9.0}}, {"precision": "fp32", "metrics": {"p50_ms": 1.0}}
 # As TensorRT's are: nobody could run it where the bundle was made.
@@ -27,8 +28,7 @@ BUILT_HERE = {"precision": "int8", "shipped": False, "reason": "not run", "metri
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("hkd_edge_runtime.calibration.ROUNDS", 5)
-    monkeypatch.setattr("hkd_edge_runtime.calibration.WARM_UP_ROUNDS", 1)
+    monkeypatch.setattr("hkd_edge_runtime.calibration.PACE", Pace(repeats=5))
     return tmp_path / "cache/hkd-edge/calibration"
 
 

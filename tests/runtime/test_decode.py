@@ -109,7 +109,7 @@ def test_an_answer_shows_what_it_says() -> None:
 @pytest.mark.parametrize("read", ["label", "score", "index", "probabilities", "concepts", "logits", "top", "to_dict"])
 def test_nothing_can_be_read_off_an_answer_that_is_no_number(read: str) -> None:
     row = np.array([0, 0, 0, 0.5, np.nan, 0.5, 0, 0, 0, 0], np.float32)
-    result = Answer(row.tobytes(), HIERARCHY)
+    result = Answer(HIERARCHY, None, row.tobytes())
     with pytest.raises(BundleError, match="probabilities: expected numbers, got NaN"):
         {"top": lambda: result.top(1), "to_dict": result.to_dict}.get(read, lambda: getattr(result, read))()
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from hkd_edge_runtime import __version__
 from hkd_edge_runtime.__main__ import main
+from hkd_edge_runtime.files import sha256_file
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def test_info_tells_input_classes_axes_and_artefacts(
     folder = bundle_maker({}, {"precision": "int8", "shipped": False, "reason": "top-1 drop 3.1"})
     code, out, _ = run(capsys, "info", folder)
     assert code == 0
+    assert f"digest     {sha256_file(folder / 'manifest.json')} (SHA-256 of the manifest)\n" in out
     for part in ("pets", "4 x 5 x 1 grey", "cat, dog, car, cup", "size: small, large (silent on dog)"):
         assert part in out
     assert "fake int8" in out
@@ -44,6 +46,7 @@ def test_info_as_json_is_the_manifest(bundle: Path, capsys: pytest.CaptureFixtur
     code, out, _ = run(capsys, "info", bundle, "--json")
     told = json.loads(out)
     assert (code, told.pop("usable_here")) == (0, {"fake fp32": True})
+    assert told.pop("digest") == sha256_file(bundle / "manifest.json")
     content = json.loads((bundle / "manifest.json").read_text())
     assert len(content.pop("sha256_above")) == 64
     assert told == content

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hkd_edge_runtime import BundleError, ClosedModelError, InputError, MissingBackendError, load
+from hkd_edge_runtime import BundleError, ClosedModelError, InputError, MissingBackendError, Model, load
 from hkd_edge_runtime.backends import Backend
+from hkd_edge_runtime.files import sha256_file
 
 
 @pytest.fixture(params=["fake", "onnxruntime", "openvino"])
@@ -150,3 +152,30 @@ def test_a_target_of_a_later_version_is_refused_by_name(bundle_maker: Callable[.
 def test_no_threads_at_all_are_refused(bundle: Path) -> None:
     with pytest.raises(ValueError, match="threads: expected a number >= 1, got 0"):
         load(bundle, threads=0)
+
+
+def test_a_folder_and_its_archive_have_the_digest_of_the_manifest(bundle: Path, packed: Callable[[Path], Path]) -> None:
+    for path in (bundle, packed(bundle)):
+        with load(path) as model:
+            assert model.digest == sha256_file(bundle / "manifest.json")
+
+
+def test_an_answer_does_not_change_when_the_next_image_is_predicted(
+    target: str, bundle_maker: Callable[..., Path], toy: Any
+) -> None:
+    first, second = toy.images(2)
+    with load(bundle_maker({"target": target})) as model:
+        kept = model.predict(first)
+        other = model.predict(second)
+        assert kept.to_dict() == model.predict(first).to_dict() != other.to_dict()
+
+
+def test_the_documented_method_is_what_a_model_does(bundle: Path, toy: Any) -> None:
+    image = toy.images(1)[0]
+    with load(bundle) as model:
+        assert Model.predict(model, image).to_dict() == model.predict(image).to_dict()
+
+
+def test_a_model_that_nobody_holds_is_freed_at_once(bundle: Path) -> None:
+    gone = weakref.ref(load(bundle))
+    assert gone() is None

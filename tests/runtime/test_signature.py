@@ -97,7 +97,7 @@ def test_a_bundle_without_a_signature_is_refused(bundle: Path, public: Path, for
         load(form(bundle), require_signature=public)
 
 
-@pytest.mark.parametrize("command", [["verify"], ["predict", "none.png"], ["bench", "--repeats", "1"]])
+@pytest.mark.parametrize("command", [["info"], ["verify"], ["predict", "none.png"], ["bench", "--repeats", "1"]])
 def test_every_command_that_takes_the_key_requires_it(
     bundle: Path, public: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

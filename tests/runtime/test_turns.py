@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hkd_edge_runtime import turns
-from hkd_edge_runtime.turns import MINIMUM_RUNS, Pace, time_in_turns, timing_of
+from hkd_edge_runtime.turns import MINIMUM_RUNS, Pace, TimedCall, seconds_in_turns, time_in_turns, timing_of
 
 
 def test_repeats_are_kept_to_exactly() -> None:
@@ -48,3 +48,19 @@ def test_percentiles_are_in_order_and_within_the_range(seconds: list[float]) -> 
     timing = timing_of(seconds, 1)
     assert min(seconds) * 1e3 - 1e-4 <= timing.p50_ms <= timing.p90_ms <= timing.p99_ms <= max(seconds) * 1e3 + 1e-4
     assert timing.images_per_s == pytest.approx(1 / np.mean(seconds), abs=0.06)
+
+
+def test_shorter_turns_change_over_sooner() -> None:
+    seen: list[str] = []
+
+    def call(name: str) -> TimedCall:
+        def run(number: int) -> float:
+            seen.append(name)
+            return 0.001
+
+        return run
+
+    seconds = seconds_in_turns([call("a"), call("b")], Pace(repeats=3), turn_s=1e-9)
+    assert [len(each) for each in seconds] == [3, 3]
+    # Each turn of one counted run follows three that settle.
+    assert "".join(seen) == "aaaabbbb" * 3

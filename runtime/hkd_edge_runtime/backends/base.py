@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy import ndarray
@@ -26,6 +26,12 @@ PROBABILITIES = "probabilities"
 CONCEPT_PROBABILITIES = "concept_probabilities"
 OUTPUTS = (LOGITS, PROBABILITIES, CONCEPT_PROBABILITIES)
 UINT8 = np.dtype(np.uint8)
+
+_T = TypeVar("_T")
+# What a call with one image needs: where its pixels go, what runs the model, what reads the outputs, shapes that fit.
+_Ready = tuple[memoryview, Callable[[], object], Callable[[], bytes], tuple[tuple[int, ...], ...]]
+# No image fits.
+_NOT_READY: _Ready = (memoryview(b""), object, bytes, ())
 
 
 class Outputs(NamedTuple):
@@ -88,16 +94,12 @@ class Backend(ABC):
     max_batch: int | None = None
 
     def __init__(self) -> None:
-        # Who pops the only turn may run. Lists pop and append atomically, and for a third of what a lock takes.
-        self._turns: list[None] = [None]
+        self._ready = _NOT_READY
+        # Who pops the only turn may run, and then puts `_ready` back. Lists pop and append atomically, and for a third
+        # of what a lock takes.
+        self._turns = [self._ready]
         self._shape: tuple[int, int, int] | None = None
         self._bound: Bound | None = None
-        # What `run_one` needs of `_bound`. Without shapes no image fits, and the others are not used.
-        self._bound_shape: tuple[int, ...] | None = None
-        self._flat_shape: tuple[int, ...] | None = None
-        self._pixels = memoryview(b"")
-        self._infer: Callable[[], object] = object
-        self._read_row: Callable[[], bytes] = bytes
 
     @classmethod
     def for_artefact(cls, artefact: Artefact) -> Backend:
@@ -176,22 +178,36 @@ class Backend(ABC):
         Raises:
             ClosedModelError, InputError, BundleError, BusyModelError: as `run`.
         """
-        # Short and flat, and bytes instead of arrays: after a run the processor's caches hold the model, and code
-        # that has to be fetched again costs more than what it does. Copying by numpy takes twice as long here.
-        try:
-            turn = self._turns.pop()
-        except IndexError:
-            self._refuse_second_thread()
-        try:
-            if type(image) is ndarray and image.dtype is UINT8:
-                shape = image.shape
-                if shape == self._bound_shape or shape == self._flat_shape:
-                    self._pixels[:] = image.tobytes()
-                    self._infer()
-                    return self._read_row()
-            return self._run_other(image)
-        finally:
-            self._turns.append(turn)
+        return self.one_image(bytes)(image)
+
+    def one_image(
+        self, answer: Callable[[bytes], _T], to_image: Callable[[Any], npt.NDArray[np.uint8]] | None = None
+    ) -> Callable[[Any], _T]:
+        """The fast `run_one`: a function that gives what `answer` makes of its bytes, for whatever model is open then.
+
+        `to_image` may make an image of what is none; uint8 arrays of the right shape are not given to it.
+        """
+        pop, append = self._turns.pop, self._turns.append
+
+        # One frame, with all that it needs at hand, no numpy but what reads the image, and bytes instead of arrays:
+        # after a run the processor's caches hold the model, and code that has to be fetched again costs more than what
+        # it does. Copying by numpy costs 2 us more.
+        def run_one(image: Any) -> _T:
+            try:
+                ready = pop()
+            except IndexError:
+                raise self._busy() from None
+            try:
+                pixels, infer, read_row, shapes = ready
+                if type(image) is ndarray and image.dtype is UINT8 and image.shape in shapes:
+                    pixels[:] = image.tobytes()
+                    infer()
+                    return answer(read_row())
+            finally:
+                append(ready)
+            return answer(self._run_other(image if to_image is None else to_image(image)))
+
+        return run_one
 
     def close(self) -> None:
         """Frees the model; a second call does nothing.
@@ -201,7 +217,7 @@ class Backend(ABC):
         """
         with self._alone():
             self._shape = None
-            self._unbind()
+            self._bound, self._ready = None, _NOT_READY
             self._close()
 
     @abstractmethod
@@ -226,16 +242,10 @@ class Backend(ABC):
     def _bound_arrays(self) -> Bound | None:
         if self._bound is None and (bound := self._bind(self.input_shape)):
             shape = self.input_shape
+            shapes = (shape, shape[:2]) if shape[2] == 1 else (shape,)
             self._bound = bound
-            self._bound_shape, self._flat_shape = shape, shape[:2] if shape[2] == 1 else None
-            self._pixels = bound.images.data.cast("B")
-            self._infer, self._read_row = bound.infer, bound.row.tobytes
+            self._ready = (bound.images.data.cast("B"), bound.infer, bound.row.tobytes, shapes)
         return self._bound
-
-    def _unbind(self) -> None:
-        self._bound = None
-        self._bound_shape = self._flat_shape = None
-        self._pixels, self._infer, self._read_row = memoryview(b""), object, bytes
 
     def _run_bound(self, bound: Bound, images: npt.NDArray[np.uint8]) -> Outputs:
         bound.images[...] = images
@@ -243,27 +253,28 @@ class Backend(ABC):
         return Outputs(*(array.copy() for array in bound.outputs.values()))
 
     def _run_other(self, image: object) -> bytes:
-        images = np.ascontiguousarray(check_image(image, self.input_shape)[np.newaxis])
-        bound = self._bound_arrays()
-        outputs = self._run(images) if bound is None else self._run_bound(bound, images)
-        return np.concatenate(outputs, axis=1).tobytes()
+        with self._alone():
+            images = np.ascontiguousarray(check_image(image, self.input_shape)[np.newaxis])
+            bound = self._bound_arrays()
+            outputs = self._run(images) if bound is None else self._run_bound(bound, images)
+            return np.concatenate(outputs, axis=1).tobytes()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         try:
-            turn = self._turns.pop()
+            self._turns.pop()
         except IndexError:
-            self._refuse_second_thread()
+            raise self._busy() from None
         try:
             yield
         finally:
-            self._turns.append(turn)
+            self._turns.append(self._ready)
 
-    def _refuse_second_thread(self) -> NoReturn:
-        raise BusyModelError(
+    def _busy(self) -> BusyModelError:
+        return BusyModelError(
             f"expected one thread at a time in a model on {self.name}, got a second one before the first was done. "
             "Load one model per thread, or hold a lock around each call."
-        ) from None
+        )
 
 
 def check_batch(images: object, shape: tuple[int, int, int]) -> None:
