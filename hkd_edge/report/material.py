@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from hkd_edge.errors import RunDirectoryError
@@ -128,12 +129,11 @@ def read_material(run: Path) -> Material:
     """
     validation, arrays = read_validation(run), read_answers(run)
     _check_arrays(run, validation, arrays)
-    recipe = run / "recipe.yaml"
     stages = {name: _read(run / "stages" / f"{name}.json", lambda stored: float(stored["seconds"])) for name in STAGES}
     return Material(
         validation,
         arrays,
-        recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+        _recipe(run / "recipe.yaml"),
         {name: seconds for name, seconds in stages.items() if seconds is not None},
         (
             *(_read(run / "teacher/metrics.json", _teachers) or ()),
@@ -149,6 +149,19 @@ def read_material(run: Path) -> Material:
         ),
         _read(run / "bundle/manifest.json", _bundle),
     )
+
+
+def _recipe(path: Path) -> str:
+    """The resolved recipe without what tells of the machine, since reports are passed around."""
+    if not path.is_file():
+        return ""
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        recipe["data"].pop("root", None)
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise RunDirectoryError(f"{path}: expected the recipe of a run, got: {error}. Make the run again.") from error
+    recipe.pop("tracking", None)
+    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
 
 
 def _check_arrays(run: Path, validation: Validation, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -31,10 +31,14 @@ def write_bare(
     return folder
 
 
+PRIVATE = "/a/place/of/this/machine"
+
+
 def write_run(folder: Path, validation: Validation | None = None) -> Path:
     """A folder with all that a report reads."""
     write_bare(folder, validation)
-    (folder / "recipe.yaml").write_text("name: drawn\nseed: 0  # <none> & all\n", encoding="utf-8")
+    recipe = {"name": "drawn", "data": {"dataset": "<none> & all", "root": PRIVATE}, "tracking": {"mlflow": PRIVATE}}
+    _write(folder / "recipe.yaml", recipe)
     for index, stage in enumerate(("data", "concepts", "teach", "distill", "export", "validate", "bundle")):
         _write(folder / f"stages/{stage}.json", {"key": "k", "outputs": {}, "seconds": 1.5 + 60 * index})
     epochs = [_epoch(0.9, {"group": 90.0, "sleeves": 80.0}), _epoch(0.5, {"group": 95.0, "sleeves": 85.0})]

@@ -17,7 +17,7 @@ from hkd_edge.report.write import write_report
 from hkd_edge_runtime.hierarchy import Hierarchy
 from hkd_edge_runtime.strict import encode
 from tests.report.html_checks import Page
-from tests.report.runs import BOARD, NASTY, SECTIONS_OF_A_BARE_VALIDATION, failed, nasty, write_bare, write_run
+from tests.report.runs import BOARD, NASTY, PRIVATE, SECTIONS_OF_A_BARE_VALIDATION, failed, nasty, write_bare, write_run
 from tests.validations import drawn_validation
 
 
@@ -76,8 +76,13 @@ def test_what_other_files_tell_is_shown(page: Page) -> None:
         "torch 2.99",
     ):
         assert text in page.text
-    for text in ("A drawn board", "4.250", "tensorrt is not installed", "the machine was busy", "# <none> & all"):
+    for text in ("A drawn board", "4.250", "tensorrt is not installed", "the machine was busy", "<none> & all"):
         assert text in page.text
+
+
+def test_nothing_of_this_machines_folders_is_told(run: Path) -> None:
+    for name in ("report.html", "report.md", "report.json"):
+        assert PRIVATE not in (run / name).read_text(encoding="utf-8")
 
 
 def test_the_same_run_gives_the_same_bytes(run: Path, tmp_path: Path) -> None:
