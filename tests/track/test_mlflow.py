@@ -212,7 +212,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
 
 
 def test_a_server_that_goes_away_is_one_warning_and_the_record_stays_whole(
-    server: ThreadingHTTPServer, run: Path
+    server: ThreadingHTTPServer, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uri, warnings = f"http://127.0.0.1:{server.server_port}", list[str]()
     with open_tracking(recipe(uri), run, warnings.append) as tracking:
@@ -225,6 +225,7 @@ def test_a_server_that_goes_away_is_one_warning_and_the_record_stays_whole(
     logged = [body["metrics"] for call, body in server.calls if call == "runs/log-batch" and "metrics" in body]  # type: ignore[attr-defined]
     assert {metric["key"]: metric["value"] for metric in logged[0]}["student/loss"] == 0.5
     assert len(logged) == 1
+    assert capsys.readouterr().out == ""
     assert len(warnings) == 1
     assert warnings[0].startswith("mlflow has failed and is told nothing more by this run: API request to http://127")
     assert (run / "metrics.jsonl").read_text().count('"event": "epoch"') == 3
