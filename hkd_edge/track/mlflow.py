@@ -138,6 +138,7 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 def _client(uri: str) -> MlflowClient:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported, which would start its reporter
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # stdout is for what hkd-edge prints
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
     if "://" not in uri or uri.startswith("file:"):

@@ -173,6 +173,9 @@ class Server(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if "/runs/get?" in self.path:
+            self._answer(200, {"run": {"info": {"run_id": "a" * 32, "experiment_id": "7", "run_name": "run 1"}}})
+            return
         self._answer(404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such experiment"})
 
     def do_POST(self) -> None:
@@ -228,6 +231,15 @@ def test_a_server_that_goes_away_is_one_warning_and_the_record_stays_whole(
     assert len(warnings) == 1
     assert warnings[0].startswith("mlflow has failed and is told nothing more by this run: API request to http://127")
     assert (run / "metrics.jsonl").read_text().count('"event": "epoch"') == 3
+
+
+def test_mlflow_prints_nothing_when_a_run_ends(
+    server: ThreadingHTTPServer, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_tracking(recipe(f"http://127.0.0.1:{server.server_port}"), run, pytest.fail):
+        pass
+    assert server.calls[-1][0] == "runs/update"  # type: ignore[attr-defined]
+    assert capsys.readouterr().out == ""
 
 
 def test_a_server_that_was_never_there_refuses_the_run(run: Path, server: ThreadingHTTPServer) -> None:
