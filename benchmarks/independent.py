@@ -26,12 +26,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from wrapper import versions
 
 from hkd_edge_runtime import Model, load
-from hkd_edge_runtime.backends import Backend, backend_class
+from hkd_edge_runtime.backends import backend_class
 from hkd_edge_runtime.board import read_board
 from hkd_edge_runtime.bundle import open_bundle
 from hkd_edge_runtime.errors import BundleError
@@ -62,7 +63,7 @@ class Opened:
 
     artefact: Artefact
     path: Path
-    backend: Backend
+    run_one: Callable[[Any], bytes]
     model: Model
     images: np.ndarray
 
@@ -160,7 +161,7 @@ def _one_round(each: Opened, words: list[str]) -> tuple[dict[str, float], tuple[
 
 def _ours(each: Opened) -> list[list[float]]:
     """The seconds of the calls of `run_one`, and of `predict`, in one turn of each."""
-    calls = [_timed(each.backend.run_one, each.images), _timed(each.model.predict, each.images)]
+    calls = [_timed(each.run_one, each.images), _timed(each.model.predict, each.images)]
     return seconds_in_turns(calls, Pace(TURN_S / 2))
 
 
@@ -189,7 +190,7 @@ def opened(path: Path) -> Iterator[list[Opened]]:
             backend = stack.enter_context(closing(backend_class(artefact.target).for_artefact(artefact)))
             backend.open(file)
             model = stack.enter_context(load(path, artefact.target, artefact.precision))
-            ready.append(Opened(artefact, file, backend, model, images))
+            ready.append(Opened(artefact, file, backend.one_image(bytes), model, images))
         if not ready:
             raise BundleError(f"{path}: expected an artefact that can be timed here, found none. Install its runtime.")
         yield ready

@@ -1,4 +1,4 @@
-"""Latency of artefacts by the board's own code: `Backend.run_one` for one image, `Backend.run` for more.
+"""Latency of artefacts by the board's own code: `Backend.one_image`, as `predict` calls it, and `Backend.run`.
 
 The artefacts take turns in this process, so that whatever else the machine does hits all alike, and the first calls
 of a turn, which warm the caches up, are not counted (`hkd_edge_runtime.turns`).
@@ -54,10 +54,12 @@ def time_artefacts(
 
 
 def _call(backend: Backend, images: NDArray[np.uint8], batch: int) -> TimedCall:
+    run_one = backend.one_image(bytes)
+
     def one(run: int) -> float:
         image = images[run % len(images)]
         started = time.perf_counter()
-        backend.run_one(image)
+        run_one(image)
         return time.perf_counter() - started
 
     def many(run: int) -> float:
