@@ -64,7 +64,9 @@ def subject_of(
 
 def _logits(context: Context, network: nn.Module, images: ImageSet) -> NDArray[np.float32]:
     """Logits (N, outputs) in fp32, by torch on the training device."""
-    pixels = torch.from_numpy(images.images).to(context.device)
+    pixels = torch.tensor(
+        images.images, device=context.device
+    )  # a copy: arrays read from packages cannot be written to
     return predict_logits(network, pixels, context.resident.normalize).cpu().numpy()
 
 

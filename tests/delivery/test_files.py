@@ -11,7 +11,7 @@ from hkd_edge.delivery import files as files_module
 from hkd_edge.delivery import int8
 from hkd_edge.delivery.files import Delivered, Order, deliver, recorded_artefacts
 from hkd_edge.delivery.source import Source
-from hkd_edge.recipe.delivery import TensorRt
+from hkd_edge.recipe.delivery import TensorRt, Validate
 from hkd_edge_export.errors import ExportError
 from hkd_edge_export.ladder import Rung
 from hkd_edge_export.lint import lint_onnx
@@ -111,6 +111,16 @@ def test_where_channels_cannot_be_equalized_sensitive_layers_stay_in_float(hard:
     assert chosen["rung"] == "accuracy control"
     assert chosen["float_layers"]
     assert chosen["drop"] <= 1.0
+
+
+def test_a_file_that_misses_another_gate_is_not_taken_for_its_small_drop(hard: Source, tmp_path: Path) -> None:
+    # 100 points of top-1 are allowed, so that only agreement can refuse what plain quantization makes of the hard case.
+    order = Order(("onnxruntime",), ("fp32", "int8"), 100.0, gates=Validate(max_class_drop=100.0, min_agreement=98.0))
+    trials = deliver(hard, order, tmp_path, silent).record["int8"]["onnxruntime"]["trials"]
+    assert "but expected to answer >= 98 % of the images like the reference, got" in trials[0]["reason"]
+    (chosen,) = (trial for trial in trials if trial["chosen"])
+    assert chosen["rung"] == "ptq, equalized channels"
+    assert not chosen["fault"]
 
 
 def test_where_no_way_holds_fp16_takes_the_place_of_int8(

@@ -97,6 +97,32 @@ def test_a_file_better_than_the_reference_has_won_points(out: Path) -> None:
     assert reasons(result) == {"plain": "won 0.25 points, of 0 allowed"}
 
 
+def test_a_file_with_a_fault_is_never_chosen_however_little_it_lost(out: Path) -> None:
+    def score(file: Path) -> Score:
+        top1 = float(file.read_text(encoding="utf-8"))
+        return Score(top1, 1000, "it answers otherwise" if top1 == 90.0 else "")
+
+    result = climb(
+        [rung("ptq", faulty=90.0, sound=89.7)], score, REFERENCE, out, max_drop=0.5, layers_in_float=lambda file: ()
+    )
+    assert result.chosen is not None
+    assert result.chosen.candidate == "sound"
+    assert reasons(result)["faulty"] == "lost 0.00 points, but it answers otherwise"
+
+
+def test_without_a_sound_file_there_is_none(out: Path) -> None:
+    result = climb(
+        [rung("ptq", plain=90.0)],
+        lambda file: Score(90.0, 1000, "it answers otherwise"),
+        REFERENCE,
+        out,
+        max_drop=0.5,
+        layers_in_float=lambda file: (),
+    )
+    assert result.chosen is None
+    assert not out.exists()
+
+
 def test_a_drop_of_just_the_limit_is_allowed(out: Path) -> None:
     result = climb_fakes(out, rung("ptq", plain=89.9), max_drop=0.1)  # 90 - 89.9 > 0.1 in binary
     assert result.chosen is not None
@@ -158,7 +184,7 @@ def test_every_trial_says_what_it_cost_and_which_layers_are_in_float(out: Path) 
 def test_the_result_is_json(out: Path) -> None:
     result = climb_fakes(out, rung("control", some=NothingQuantizedError("no")), rung("qat", trained=89.9))
     told = json.loads(json.dumps(asdict(result), allow_nan=False))
-    assert told["reference"] == {"top1": 90.0, "images": 1000}
+    assert told["reference"] == {"top1": 90.0, "images": 1000, "fault": ""}
     assert [trial["chosen"] for trial in told["trials"]] == [False, True]
 
 

@@ -13,7 +13,8 @@ import pytest
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
-from hkd_edge.evaluate.artefacts import agreement_percent, answer
+from hkd_edge.evaluate.accuracy import agreement_percent
+from hkd_edge.evaluate.artefacts import answer
 from hkd_edge.models.build import build
 from hkd_edge.models.network import Network, count_parameters
 from hkd_edge_export.accuracy_control import float_layers
