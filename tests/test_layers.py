@@ -17,9 +17,9 @@ ROOMS = {
     "data": {"errors", "recipe"},
     "models": {"errors", "recipe"},
     "train": {"errors", "recipe", "data"},
-    "evaluate": {"errors", "recipe", "train"},
+    "evaluate": {"errors", "recipe", "data", "train"},
     "distill": {"errors", "recipe", "data", "models", "train", "evaluate"},
-    "report": {"errors", "evaluate", "train"},
+    "report": {"errors", "concepts", "evaluate", "train"},
     "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
     "run": {"errors", "recipe", "data", "train", "report"},
     "board": {"errors", "run"},
@@ -29,8 +29,14 @@ ROOMS = {
     },
     "pipeline": {"errors", "recipe", "report", "run", "stages"},
     "doctor": {"errors", "data", "train"},
+    "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
+    "grouping": {"errors", "recipe", "concepts", "data", "evaluate", "report", "run", "stages"},
     "bundle_commands": set(),
-    "cli": {"board", "bundle_commands", "recipe", "run", "report", "delivery", "pipeline", "doctor"},
+    "concepts_commands": {"errors", "bundle_commands", "concepts", "grouping", "report"},
+    "cli": {
+        *("board", "bundle_commands", "concepts_commands", "recipe", "run", "report"),
+        *("delivery", "pipeline", "doctor", "validation"),
+    },
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}
 
