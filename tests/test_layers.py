@@ -30,7 +30,7 @@ ROOMS = {
     "pipeline": {"errors", "recipe", "report", "run", "stages"},
     "doctor": {"errors", "data", "train"},
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
-    "grouping": {"errors", "recipe", "concepts", "data", "evaluate", "report", "run", "stages"},
+    "grouping": {"errors", "recipe", "concepts", "data", "models", "evaluate", "report", "run", "stages"},
     "bundle_commands": set(),
     "concepts_commands": {"errors", "bundle_commands", "concepts", "grouping", "report"},
     "cli": {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.cluster.hierarchy import cophenet, leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 from sklearn.metrics import silhouette_score
 
@@ -68,14 +69,13 @@ class Tree:
 
     def complete_at(self, group: Sequence[str]) -> float:
         """The height at which the last two of a group are joined (their cophenetic distance); 0 for a class alone."""
-        wanted = {self.classes.index(name) for name in group}
-        leaves = len(self.classes)
-        below = {leaf: {leaf} for leaf in range(leaves)}
-        for step, (one, other, height, _) in enumerate(self.merges.tolist()):
-            below[leaves + step] = below[int(one)] | below[int(other)]
-            if wanted <= below[leaves + step] and len(wanted) > 1:
-                return float(height)
-        return 0.0
+        leaves = [self.classes.index(name) for name in group]
+        return float(self._cophenetic[np.ix_(leaves, leaves)].max())
+
+    @functools.cached_property
+    def _cophenetic(self) -> Floats:
+        """(n, n) the heights at which two leaves come together."""
+        return np.asarray(squareform(cophenet(self.merges)), np.float64)
 
     def silhouette(self, count: int) -> float:
         """The mean silhouette of `count` groups (2 to n - 1), -1 to 1: P. Rousseeuw, J. Comp. Appl. Math. 20 (1987)."""

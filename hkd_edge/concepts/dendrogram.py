@@ -73,5 +73,6 @@ def _places(tree: Tree) -> tuple[Mapping[int, int], Mapping[int, int]]:
     columns = dict.fromkeys(range(leaves), 0)
     for step, (one, other, height, _) in enumerate(tree.merges.tolist()):
         rows[leaves + step] = (rows[int(one)] + rows[int(other)]) // 2
-        columns[leaves + step] = round((_WIDTH - 1) * height / highest) if highest > 0 else _WIDTH - 1
+        # Never in the leaves' own column: what is joined at no height is still seen to be joined.
+        columns[leaves + step] = max(1, round((_WIDTH - 1) * height / highest)) if highest > 0 else _WIDTH - 1
     return rows, columns
