@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from hkd_edge.bundle_commands import MakeByDefault
 
 if TYPE_CHECKING:
-    from hkd_edge.concepts.suggest import Suggestion
+    from hkd_edge.concepts.suggest import Basis, Evidence, Suggestion
 
 _PATH = click.Path(path_type=Path)
 
@@ -50,7 +50,7 @@ def suggest(
     source: Path,
     axes: int,
     groups: tuple[int | None, ...],
-    by: Any,
+    by: Basis,
     output: Path | None,
     picture: Path | None,
     force: bool,
@@ -138,11 +138,18 @@ def show(source: str, picture: Path | None, force: bool) -> None:
         click.echo(picture, err=True)
 
 
-def _evidence(source: Path) -> Any:
-    if (source / "recipe.yaml").is_file():
+def _evidence(source: Path) -> Evidence:
+    from hkd_edge.run.directory import is_run
+
+    if is_run(source):
         from hkd_edge.grouping.of_run import evidence_of_run
 
         return evidence_of_run(source)
+    if not source.is_dir():
+        raise click.UsageError(
+            f"expected a run or a folder of images, got {source}, which is none. Of a recipe, make a run first: "
+            f"hkd-edge distill {source}"
+        )
     from hkd_edge.grouping.of_folder import evidence_of_folder
 
     return evidence_of_folder(source)

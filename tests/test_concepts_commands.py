@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from hkd_edge.cli import cli
 from hkd_edge.concepts import load_hierarchy
 from hkd_edge.concepts.suggest import Evidence
-from hkd_edge.errors import DataError, HierarchyError
+from hkd_edge.errors import HierarchyError
 from hkd_edge.report.picture import standalone
 from tests.concepts.drawn import CLASSES, evidence
 from tests.grouping.test_folder import _COLOURS, draw
 
+_DOCS = Path(__file__).resolve().parents[1] / "docs" / "concepts.md"
+_COMMANDS = re.findall(r"^hkd-edge .*$", _DOCS.read_text(encoding="utf-8"), re.MULTILINE)
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -182,6 +187,24 @@ def test_show_of_a_run_is_what_it_was_made_with(run):
     assert call("show", run).stdout == "k\n  x\n    a\n  (silent)\n    b\n"
 
 
-def test_what_is_nowhere_is_told(tmp_path):
-    assert isinstance(call("suggest", tmp_path / "nowhere").exception, DataError)
+def test_a_hierarchy_with_keys_of_a_recipe_is_still_one(tmp_path):
+    (tmp_path / "h.yaml").write_text("axes: {x: {p: [a], q: [b]}}\nname: mine\n")
+    assert "hierarchy.name: unknown key" in str(call("check", tmp_path / "h.yaml").exception)
+
+
+@pytest.mark.parametrize("line", _COMMANDS)
+def test_commands_of_the_docs_are_understood(line):
+    words = shlex.split(line)[1:]
+    command: click.Command = cli
+    while isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    command.make_context(line, words)
+
+
+def test_what_is_nowhere_is_told():
+    refused = call("suggest", "digits")
+    assert refused.exit_code == 2
+    assert "got digits, which is none. Of a recipe, make a run first: hkd-edge distill digits" in " ".join(
+        refused.stderr.split()
+    )
     assert call("check", "fashion_mnst").exception.exit_code == 3  # type: ignore[union-attr]

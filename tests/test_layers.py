@@ -32,7 +32,7 @@ ROOMS = {
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "grouping": {"errors", "recipe", "concepts", "data", "models", "evaluate", "report", "run", "stages"},
     "bundle_commands": set(),
-    "concepts_commands": {"errors", "bundle_commands", "concepts", "grouping", "report"},
+    "concepts_commands": {"bundle_commands", "concepts", "grouping", "report", "run"},
     "cli": {
         *("board", "bundle_commands", "concepts_commands", "recipe", "run", "report"),
         *("delivery", "pipeline", "doctor", "validation"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -83,12 +83,13 @@ def suggest(
             groups.
     """
     wanted = [*groups, *([None] * axes)][:axes]
-    found = [_first_axis(evidence, wanted[0], by)]
-    left: Floats = evidence.embeddings
+    ordered = _by_name(evidence)
+    found = [_first_axis(ordered, wanted[0], by, evidence.classes)]
+    left: Floats = ordered.embeddings
     for number, count in enumerate(wanted[1:], start=2):
-        left = without_groups(left, _numbers(found[-1], evidence.classes))
+        left = without_groups(left, _axis(found[-1], ordered.classes).class_to_concept)
         spoken = np.flatnonzero(left.any(axis=1))
-        names = [evidence.classes[index] for index in spoken]
+        names = [ordered.classes[index] for index in spoken]
         if reason := _nothing_left(names, left[spoken]):
             stop = f"{number - 1} of {axes} axes: {reason}"
             return Suggestion(evidence, tuple(found), (*evidence.cautions, stop))
@@ -97,7 +98,18 @@ def suggest(
     return Suggestion(evidence, tuple(found), evidence.cautions)
 
 
-def _first_axis(evidence: Evidence, count: int | None, by: Basis) -> SuggestedAxis:
+def _by_name(evidence: Evidence) -> Evidence:
+    """The same with the classes sorted, so that rounding, too, does not depend on the order in which they came."""
+    order = sorted(range(len(evidence.classes)), key=evidence.classes.__getitem__)
+    return replace(
+        evidence,
+        classes=tuple(evidence.classes[index] for index in order),
+        confusions=evidence.confusions[np.ix_(order, order)],
+        embeddings=evidence.embeddings[order],
+    )
+
+
+def _first_axis(evidence: Evidence, count: int | None, by: Basis, order: Sequence[str]) -> SuggestedAxis:
     classes = evidence.classes
     if len(classes) < _FEWEST_CLASSES:
         raise HierarchyError(
@@ -113,7 +125,7 @@ def _first_axis(evidence: Evidence, count: int | None, by: Basis) -> SuggestedAx
             f"expected classes of which some are nearer than others, got {len(classes)} that lie equally far apart by "
             f"{by}. Try --by {other}, or group them by what you know."
         )
-    return _cut("axis_1", tree, f"{by}, {method}", count, classes)
+    return _cut("axis_1", tree, f"{by}, {method}", count, order)
 
 
 def _nothing_left(names: Sequence[str], vectors: Floats) -> str:
@@ -125,19 +137,15 @@ def _nothing_left(names: Sequence[str], vectors: Floats) -> str:
     return ""
 
 
-def _cut(name: str, tree: Tree, method: str, count: int | None, classes: Sequence[str]) -> SuggestedAxis:
+def _cut(name: str, tree: Tree, method: str, count: int | None, order: Sequence[str]) -> SuggestedAxis:
+    """The axis of the tree cut into `count` groups; groups and their members stand in this order of the classes."""
     most = len(tree.classes) - 1
     if count is not None and not 2 <= count <= most:
         raise HierarchyError(f"{name}: expected 2 to {most} groups for {most + 1} classes, got {count}.")
     groups = tree.groups(stable_count(tree) if count is None else count)
-    places = {each: index for index, each in enumerate(classes)}
+    places = {each: index for index, each in enumerate(order)}
     in_order = sorted((sorted(group, key=places.__getitem__) for group in groups), key=lambda group: places[group[0]])
     return SuggestedAxis(name, tuple(map(tuple, in_order)), tree, method, count is None)
-
-
-def _numbers(axis: SuggestedAxis, classes: Sequence[str]) -> list[int]:
-    """For each class the number of its group; silent ones are a group of their own."""
-    return list(_axis(axis, classes).class_to_concept)
 
 
 def _axis(axis: SuggestedAxis, classes: Sequence[str]) -> Axis:

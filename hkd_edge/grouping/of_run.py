@@ -14,7 +14,7 @@ from hkd_edge.data.augment import Normalization
 from hkd_edge.errors import RunDirectoryError
 from hkd_edge.evaluate.metrics import predict_logits, top1
 from hkd_edge.models.network import Network
-from hkd_edge.recipe import load_recipe
+from hkd_edge.recipe import Recipe, load_recipe
 from hkd_edge.report.progress import Reporter
 from hkd_edge.run.context import Context
 from hkd_edge.run.directory import RECIPE_FILE
@@ -23,6 +23,7 @@ from hkd_edge.stages.distill import STUDENT_FILE, load_student
 from hkd_edge.stages.teach import load_teacher, named_teachers
 
 _TASK_TEACHER_FILE = "teacher/task.pt"
+_TAUGHT = "this student was taught the concepts that its recipe has, and so tends to confirm them."
 
 
 def evidence_of_run(run: Path) -> Evidence:
@@ -96,4 +97,10 @@ def _evidence(context: Context, network: Network, role: str) -> Evidence:
         class_means(embeddings.double().cpu().numpy(), images.labels, len(classes)),
         f"what the {role} of run {context.recipe.name} says of its {len(images):,} validation images "
         f"({right:.2f} % right); confusions are mean probabilities, not counts",
+        (_TAUGHT,) if role == "student" and _was_taught_concepts(context.recipe) else (),
     )
+
+
+def _was_taught_concepts(recipe: Recipe) -> bool:
+    weights = recipe.distill.weights
+    return recipe.teacher is not None and weights.concept + weights.embedding + weights.relational > 0

@@ -66,7 +66,7 @@ def shown_hierarchy(source: str) -> Found:
 
 def _is_recipe(path: Path) -> bool:
     value = read_document(path, root="hierarchy", noun="hierarchy", error=HierarchyError).value
-    return isinstance(value, dict) and any(key in value for key in _OF_RECIPES)
+    return isinstance(value, dict) and "axes" not in value and any(key in value for key in _OF_RECIPES)
 
 
 def _classes(recipe: Recipe, run: Path) -> Sequence[str]:

@@ -145,7 +145,7 @@ def suggested(given_evidence: Evidence, axes: int, by: str):
         assume(False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(evidences(), st.integers(1, 3), st.sampled_from(["confusions", "embeddings"]))
 def test_every_suggestion_is_a_hierarchy_that_loads_as_it_is_written(tmp_path_factory, drawn, axes, by):
     found = suggested(drawn, axes, by)
@@ -157,7 +157,7 @@ def test_every_suggestion_is_a_hierarchy_that_loads_as_it_is_written(tmp_path_fa
         assert len(draw_text(axis.tree, axis.groups).split("\n")) == len(axis.tree.classes) + 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(evidences(), st.randoms(use_true_random=False), st.sampled_from(["confusions", "embeddings"]))
 def test_the_order_of_the_classes_changes_no_group(drawn, random, by):
     order = list(range(len(drawn.classes)))
@@ -168,7 +168,8 @@ def test_the_order_of_the_classes_changes_no_group(drawn, random, by):
         drawn.embeddings[order],
         drawn.source,
     )
-    assert partition(suggested(drawn, 1, by).axes[0]) == partition(suggested(turned, 1, by).axes[0])
+    axes = [[partition(axis) for axis in suggested(one, 3, by).axes] for one in (drawn, turned)]
+    assert axes[0] == axes[1]
 
 
 @settings(max_examples=200, deadline=None)

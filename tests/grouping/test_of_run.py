@@ -70,6 +70,9 @@ def test_a_student_is_asked_about_the_validation_images(untrained):
     np.testing.assert_allclose(found.embeddings, embeddings, atol=1e-4)
     assert found.source.startswith("what the student of run digits says of its 269 validation images (")
     assert len(suggest(found, groups=[4]).axes[0].groups) == 4
+    assert found.cautions == (
+        "this student was taught the concepts that its recipe has, and so tends to confirm them.",
+    )
 
 
 def test_a_task_teacher_is_asked_before_the_student(tmp_path):
@@ -81,6 +84,7 @@ def test_a_task_teacher_is_asked_before_the_student(tmp_path):
     found = evidence_of_run(context.run)
     assert found.source.startswith("what the task teacher of run digits says")
     np.testing.assert_allclose(found.confusions, by_hand(context, teacher)[0], atol=1e-5)
+    assert found.cautions == ()
 
 
 @pytest.mark.parametrize(
