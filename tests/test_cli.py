@@ -38,7 +38,16 @@ def test_help_is_instant() -> None:
     assert min(seconds) < 0.3
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["predict", "--help"], ["recipes", "list"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["predict", "--help"],
+        ["concepts", "suggest", "--help"],
+        ["recipes", "list"],
+    ],
+)
 def test_help_imports_no_heavy_package(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom hkd_edge.cli import cli\n"

@@ -215,8 +215,9 @@ def test_a_changed_key_runs_just_the_stages_that_depend_on_it(
     assert skipped == ["data", "concepts", "teach", "distill", "export"]
 
 
-def test_a_stage_command_stops_at_its_stage(tmp_path: Path, hkd_edge: Command) -> None:
-    result = hkd_edge("concepts", "digits", "-o", tmp_path / "run")
+@pytest.mark.parametrize("command", [("concepts", "make"), ("concepts",)], ids=" ".join)
+def test_a_stage_command_stops_at_its_stage(tmp_path: Path, hkd_edge: Command, command: tuple[str, ...]) -> None:
+    result = hkd_edge(*command, "digits", "-o", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     assert sorted(file.stem for file in (tmp_path / "run" / "stages").iterdir()) == ["concepts", "data"]
 

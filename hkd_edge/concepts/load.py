@@ -39,6 +39,18 @@ def load_hierarchy(path: Path, classes: Sequence[str]) -> Hierarchy:
     return Hierarchy.from_dict({"classes": list(classes), **document.value})
 
 
+def classes_named_in(path: Path) -> tuple[str, ...]:
+    """The classes that the hierarchy at `path` names, each once, in the order of the file; whether it is sound or not.
+
+    Raises:
+        HierarchyError: if it is missing or unreadable.
+    """
+    value = read_document(path, root=_ROOT, noun="hierarchy", error=HierarchyError).value
+    axes = value.get(_AXES) if isinstance(value, dict) else None
+    concepts = [axis for axis in axes.values() if isinstance(axis, dict)] if isinstance(axes, dict) else []
+    return tuple(dict.fromkeys(name for axis in concepts for members in axis.values() for name in _texts(members)))
+
+
 def _problems(document: Document, classes: Sequence[str]) -> Iterator[Problem]:
     for keys, text in _check(document.value, classes):
         yield Problem(document.place_of(keys), dotted(_ROOT, keys), text)

@@ -40,4 +40,4 @@ def _run(context: Context, key: str) -> list[Path]:
     return [folder / "hierarchy.json", folder / "measures.json"]
 
 
-CONCEPTS = Stage("concepts", _inputs, ("data",), ("concepts", "stages/concepts"), _run)
+CONCEPTS = Stage("concepts", _inputs, ("data",), ("concepts/load", "concepts/measure", "stages/concepts"), _run)
