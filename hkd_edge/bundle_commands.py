@@ -10,7 +10,7 @@ import click
 _PATH = click.Path(path_type=Path)
 
 
-class _MakeByDefault(click.Group):
+class MakeByDefault(click.Group):
     """A group in which what is no command of it is given to its command `make`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -22,7 +22,7 @@ class _MakeByDefault(click.Group):
         return super().resolve_command(ctx, args if args[0] in self.commands else ["make", *args])
 
 
-@click.group(cls=_MakeByDefault, context_settings={"ignore_unknown_options": True})
+@click.group(cls=MakeByDefault, context_settings={"ignore_unknown_options": True})
 def bundle() -> None:
     """Put what was found good into a bundle for the board; sign, verify or pack one.
 

@@ -30,7 +30,8 @@ ROOMS = {
     "pipeline": {"errors", "recipe", "report", "run", "stages"},
     "doctor": {"errors", "data", "train"},
     "bundle_commands": set(),
-    "cli": {"board", "bundle_commands", "recipe", "run", "report", "delivery", "pipeline", "doctor"},
+    "data_commands": {"bundle_commands", "data", "recipe", "report"},
+    "cli": {"board", "bundle_commands", "data_commands", "recipe", "run", "report", "delivery", "pipeline", "doctor"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}
 
