@@ -11,6 +11,7 @@ import click
 from hkd_edge import __version__
 from hkd_edge.bundle_commands import bundle
 from hkd_edge.concepts_commands import concepts
+from hkd_edge.data_commands import data
 from hkd_edge_runtime.errors import HkdEdgeError
 from hkd_edge_runtime.targets import ALIASES, TARGETS, canonical_name
 
@@ -106,7 +107,8 @@ def _run(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: An
 
 
 _stage_command("run", "report", "Take RECIPE the whole way, from its images to a verified bundle and its report.")
-_stage_command("data", "data", "Load and check the images and hold validation images out.")
+cli.add_command(data)
+_stage_command("make", "data", "Load and check the images and hold validation images out.", data)
 cli.add_command(concepts)
 _stage_command("make", "concepts", "Check the hierarchy and measure what it tells of the classes.", concepts)
 _stage_command("teach", "teach", "Train the teachers.")

@@ -34,9 +34,10 @@ ROOMS = {
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "grouping": {"errors", "recipe", "concepts", "data", "models", "evaluate", "report", "run", "stages"},
     "bundle_commands": set(),
+    "data_commands": {"bundle_commands", "data", "recipe", "report"},
     "concepts_commands": {"bundle_commands", "concepts", "grouping", "report", "run"},
     "cli": {
-        *("board", "bundle_commands", "compare", "concepts_commands", "recipe", "run", "report"),
+        *("board", "bundle_commands", "compare", "concepts_commands", "data_commands", "recipe", "run", "report"),
         *("delivery", "pipeline", "doctor", "validation"),
     },
 }

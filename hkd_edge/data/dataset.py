@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hkd_edge.errors import DataError
+from hkd_edge_runtime.hierarchy import Hierarchy
+
+if TYPE_CHECKING:
+    from hkd_edge.data.findings import Findings
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,27 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What only the user's own images come with.
+
+    Attributes:
+        train_names, test_names: what each image is called there.
+        groups: (N,) of the training images; images of one group stay on one side of a split.
+        held_out: indices of the training images that the source itself holds out for validation, sorted; or None.
+        hierarchy: the concepts that the source groups the classes by; without axes if it does not.
+        notes: what a person should know, a line each.
+    """
+
+    train_names: tuple[str, ...]
+    test_names: tuple[str, ...]
+    groups: NDArray[np.int64]
+    held_out: NDArray[np.int64] | None
+    hierarchy: Hierarchy
+    findings: Findings
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A labelled data set as its source gives it: training images (not yet split) and test images.
 
@@ -38,6 +64,7 @@ class Dataset:
     test: ImageSet
     source: str
     fingerprint: str
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +109,19 @@ def pixel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tupl
         float((count * (levels - mean) ** 2).sum() / count.sum()) for count, mean in zip(counts, means, strict=True)
     ]
     return tuple(means), tuple(v**0.5 if v > 0 else 1.0 for v in variances)
+
+
+def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """N / (C * n) for each of C `classes`, n of the N `labels` being of it: all classes then weigh the same together.
+
+    >>> class_weights(np.array([0, 0, 0, 0, 0, 1]), 2).tolist()
+    [0.6000000238418579, 3.0]
+
+    A class without images weighs 0. The same as scikit-learn's `compute_class_weight("balanced", ...)`.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.divide(len(labels), classes * counts, out=np.zeros(classes), where=counts > 0)
+    return weights.astype(np.float32)
 
 
 def class_balanced(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

@@ -1,16 +1,51 @@
-"""The data sets by name."""
+"""The data sets by name, and the user's own."""
 
 from __future__ import annotations
 
 import importlib
 from pathlib import Path
 
-from hkd_edge.data.dataset import Dataset
+import numpy as np
+
+from hkd_edge.data.dataset import Dataset, Split, stratified_split
+from hkd_edge.data.grouped_split import hold_out
+from hkd_edge.data.pictures import Tell
+from hkd_edge.recipe.data import OWN_IMAGES, Data
 
 DATASETS = {
     "fashion_mnist": "hkd_edge.data.fashion_mnist",
     "digits": "hkd_edge.data.digits",
 }
+
+
+def load_data(data: Data, root: Path | None, tell: Tell) -> Dataset:
+    """What the section `data` of a recipe names, whole in memory; `root` is its `data.root` from the current folder.
+
+    Raises:
+        DataError: as `load_dataset` and `load_own_images`.
+        MissingDependencyError: if a package that only this source needs is not installed.
+    """
+    if data.dataset not in OWN_IMAGES or root is None:
+        return load_dataset(data.dataset, root, download=data.download)
+    from hkd_edge.data.own_images import load_own_images
+
+    return load_own_images(data, root, tell)
+
+
+def split_data(dataset: Dataset, data: Data) -> Split:
+    """The training and validation images of `dataset`: as its source has split them, or held out by class and group.
+
+    Raises:
+        DataError: if a class has too few images to be split.
+    """
+    origin, labels = dataset.origin, dataset.train.labels
+    if origin is None:
+        return stratified_split(labels, data.validation_fraction, data.split_seed)
+    held_out = origin.held_out
+    if held_out is None:
+        how = (data.validation_fraction, data.split_seed, dataset.classes, "validation")
+        held_out = hold_out(labels, origin.groups, *how)
+    return Split(np.setdiff1d(np.arange(len(labels)), held_out).astype(np.int64), held_out)
 
 
 def load_dataset(name: str, root: Path | None, *, download: bool) -> Dataset:

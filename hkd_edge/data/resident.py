@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hkd_edge.data.augment import Normalization, View, apply_view, draw_view, shrink
-from hkd_edge.data.dataset import Dataset, ImageSet, Split, pixel_statistics
+from hkd_edge.data.dataset import Dataset, ImageSet, Split, class_weights, pixel_statistics
 from hkd_edge.recipe.schema import Augment
 
 
@@ -25,14 +25,28 @@ class ResidentSet:
 
 
 class ResidentData:
-    """The data of one run on `device`, with its normalisation and its augmented views."""
+    """The data of one run on `device`, with its normalisation and its augmented views.
 
-    def __init__(self, dataset: Dataset, split: Split, augment: Augment, seed: int, device: torch.device) -> None:
+    `class_weights` (C,) float32 are what the cross-entropy with the labels weighs each class by; None = all alike.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: Split,
+        augment: Augment,
+        seed: int,
+        device: torch.device,
+        *,
+        balance: str = "none",
+    ) -> None:
         train = dataset.train.take(split.train)
         self.train = _resident(train, device)
         self.validation = _resident(dataset.train.take(split.validation), device)
         self.test = _resident(dataset.test, device)
         self.normalize = Normalization(*pixel_statistics(train.images))
+        weights = class_weights(train.labels, len(dataset.classes)) if balance == "weights" else None
+        self.class_weights = None if weights is None else torch.from_numpy(weights).to(device)
         self.device = device
         self._augment = augment
         self._seed = seed

@@ -75,7 +75,8 @@ class DistillTask:
         if weights.ce > 0:
             labels = self._data.train.labels[indices]
             smoothing = self._settings.training.label_smoothing
-            total = total + weights.ce * F.cross_entropy(logits, labels, label_smoothing=smoothing)
+            classes = self._data.class_weights
+            total = total + weights.ce * F.cross_entropy(logits, labels, classes, label_smoothing=smoothing)
         if self._teachers.task is not None and weights.kd > 0:
             total = total + weights.kd * kd_loss(logits, self._teachers.task.logits(view, indices), temperature)
         if self._teachers.concept is not None:

@@ -83,7 +83,8 @@ class TaskTeacherTask:
         with autocast(self._data.device, self._precision):
             logits = self.module(images)
         labels = self._data.train.labels[indices]
-        return F.cross_entropy(logits.float(), labels, label_smoothing=self._settings.label_smoothing)
+        weights = self._data.class_weights
+        return F.cross_entropy(logits.float(), labels, weights, label_smoothing=self._settings.label_smoothing)
 
     def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Top-1 on the validation images."""

@@ -84,6 +84,7 @@ def _put(section: Any, keys: Keys, value: Any) -> Any:
 
 def _from_here(keys: Keys, value: Any) -> Any:
     """A relative path starts from where the command was typed, as everywhere on a command line."""
-    if node_at(keys).get("format") == "path" and isinstance(value, str) and value:
+    node = node_at(keys)
+    if node.get("format") == "path" and isinstance(value, str) and value and value not in node.get("words", ()):
         return str(Path.cwd() / Path(value).expanduser())
     return value

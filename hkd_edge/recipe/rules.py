@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, TypeGuard
 
+from hkd_edge.recipe.data import FROM_DATA, OWN_IMAGES, broken_data
+
 Broken: TypeAlias = tuple[tuple[str, ...], str]  # the keys to blame, and what is wrong
 
 _NEEDS_CONCEPT_TEACHER = ("concept", "embedding", "relational")
@@ -34,9 +36,12 @@ def broken_rules(recipe: Mapping[str, Any]) -> Iterator[Broken]:
         if isinstance(architecture, Mapping):
             for key, reason in broken_architecture(architecture):
                 yield (role, "architecture", key), reason
+    for key, reason in broken_data(_at(recipe, "data")):
+        yield ("data", key), reason
     yield from _weights_have_teachers(recipe)
     yield from _some_weight_is_positive(recipe)
     yield from _teacher_has_concepts(recipe)
+    yield from _concepts_of_data_are_there(recipe)
     yield from _export_is_possible(recipe)
     yield from _tracking_shows_no_password(recipe)
 
@@ -85,6 +90,13 @@ def _teacher_has_concepts(recipe: Mapping[str, Any]) -> Iterator[Broken]:
     if unnamed and recipe.get("teacher") is not None:
         reason = "expected the path of a hierarchy, since recipe.teacher learns its concepts, got null."
         yield ("concepts", "hierarchy"), f"{reason} Name the file or set teacher to null."
+
+
+def _concepts_of_data_are_there(recipe: Mapping[str, Any]) -> Iterator[Broken]:
+    dataset = _at(recipe, "data").get("dataset")
+    if _at(recipe, "concepts").get("hierarchy") == FROM_DATA and isinstance(dataset, str) and dataset not in OWN_IMAGES:
+        reason = f"expected the path of a hierarchy for data set {dataset}, which brings no concepts, got {FROM_DATA}."
+        yield ("concepts", "hierarchy"), f"{reason} Name a file; {' and '.join(OWN_IMAGES)} can have it."
 
 
 def _export_is_possible(recipe: Mapping[str, Any]) -> Iterator[Broken]:

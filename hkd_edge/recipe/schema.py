@@ -9,30 +9,11 @@ from typing import Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from hkd_edge.recipe.architecture import Architecture, ArchitectureOrName
+from hkd_edge.recipe.data import FROM_DATA, Data
 from hkd_edge.recipe.delivery import Bundle, Export, Validate
 from hkd_edge.recipe.rules import broken_rules
-from hkd_edge.recipe.section import REQUIRED, Section, key, path_key, refuse
+from hkd_edge.recipe.section import MAX_SEED, REQUIRED, Section, key, path_key, refuse
 from hkd_edge.recipe.tracking import Tracking
-
-_MAX_SEED = 2**32 - 1  # NumPy's limit; PyTorch takes more
-
-
-class Data(Section):
-    """The images, and how the training images are split."""
-
-    dataset: Literal["fashion_mnist", "digits"] = key(REQUIRED, "Name of the data set.")
-    root: str | None = path_key(
-        None, "Folder that holds the data set's files, from the recipe's folder; null = the default folder."
-    )
-    download: bool = key(True, "Whether missing files may be downloaded.")
-    validation_fraction: float = key(
-        0.1,
-        "Share (0 to 1) of the training images held out for validation.",
-        typical="0.05 to 0.2",
-        gt=0,
-        lt=1,
-    )
-    split_seed: int = key(0, "Seed of the split into training and validation images.", ge=0, le=_MAX_SEED)
 
 
 class Concepts(Section):
@@ -40,7 +21,9 @@ class Concepts(Section):
 
     hierarchy: str | None = path_key(
         None,
-        "YAML file of the hierarchy, from the recipe's folder; null = no hierarchy, so no concept teacher.",
+        "YAML file of the hierarchy, from the recipe's folder; folders = the concepts that the data come with: the "
+        "folders above the classes, or the columns of a list; null = no hierarchy, so no concept teacher.",
+        words=(FROM_DATA,),
     )
 
 
@@ -153,7 +136,7 @@ class Recipe(Section):
         expected='a name of letters, digits, "_" and "-"',
         pattern="^[A-Za-z0-9_-]+$",
     )
-    seed: int = key(0, "Seed of every random number but the split's.", ge=0, le=_MAX_SEED)
+    seed: int = key(0, "Seed of every random number but the split's.", ge=0, le=MAX_SEED)
     device: str = key(
         "auto",
         "Device that trains; auto = the first CUDA device, or else the CPU.",
@@ -199,8 +182,13 @@ class Recipe(Section):
 
     @property
     def hierarchy_path(self) -> Path | None:
-        """`concepts.hierarchy` from the current folder, or None."""
-        return self._from_folder(self.concepts.hierarchy)
+        """`concepts.hierarchy` from the current folder; None if it is null or `folders`."""
+        return None if self.hierarchy_from_data else self._from_folder(self.concepts.hierarchy)
+
+    @property
+    def hierarchy_from_data(self) -> bool:
+        """Whether the hierarchy is the one that the data come with."""
+        return self.concepts.hierarchy == FROM_DATA
 
     def in_folder(self, folder: Path) -> Recipe:
         """The same words, whose relative paths start from `folder`."""
@@ -217,9 +205,9 @@ class Recipe(Section):
         """The same meaning in `folder`: relative paths are rewritten to name the same files from there."""
         moved: dict[str, Section] = {
             "data": self.data.model_copy(update={"root": self._seen_from(folder, self.data.root)}),
-            "concepts": self.concepts.model_copy(
-                update={"hierarchy": self._seen_from(folder, self.concepts.hierarchy)}
-            ),
+            "concepts": self.concepts.model_copy(update={"hierarchy": self._seen_from(folder, self.concepts.hierarchy)})
+            if not self.hierarchy_from_data
+            else self.concepts,
         }
         networks = {"teacher": self.teacher, "task_teacher": self.task_teacher, "student": self.student}
         for role, network in networks.items():

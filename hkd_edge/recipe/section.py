@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 REQUIRED: Any = ...
+MAX_SEED = 2**32 - 1  # NumPy's limit; PyTorch takes more
 BROKEN_RULES = "broken_rules"  # the type of pydantic's error for them
 
 
@@ -25,9 +26,13 @@ def key(default: Any, description: str, *, typical: str = "", expected: str = ""
     return Field(default, description=description + hint, json_schema_extra={**extra}, **limits)
 
 
-def path_key(default: Any, description: str) -> Any:
-    """A field that holds a path, which `--set` takes from the current folder and a file from its own."""
-    return Field(default, description=description, min_length=1, json_schema_extra={"format": "path"})
+def path_key(default: Any, description: str, words: tuple[str, ...] = ()) -> Any:
+    """A field that holds a path, which `--set` takes from the current folder and a file from its own.
+
+    `words` are values that are no paths; a file of such a name is written `./NAME`.
+    """
+    extra: dict[str, Any] = {"format": "path", **({"words": list(words)} if words else {})}
+    return Field(default, description=description, min_length=1, json_schema_extra=extra)
 
 
 def refuse(reasons: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hkd_edge.data.dataset import Dataset, Split
-from hkd_edge.data.load import load_dataset
+from hkd_edge.data.load import load_data
 from hkd_edge.recipe import Recipe
 from hkd_edge.report.progress import Reporter
 from hkd_edge_runtime.hierarchy import Hierarchy
@@ -32,8 +32,7 @@ class Context:
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The recipe's data set, loaded whole."""
-        data = self.recipe.data
-        return load_dataset(data.dataset, self.recipe.data_root, download=data.download)
+        return load_data(self.recipe.data, self.recipe.data_root, self.reporter.work)
 
     @functools.cached_property
     def device(self) -> torch.device:
@@ -54,7 +53,9 @@ class Context:
         """The data on the training device, split as the data stage has written it."""
         from hkd_edge.data.resident import ResidentData
 
-        return ResidentData(self.dataset, self.split(), self.recipe.augment, self.recipe.seed, self.device)
+        recipe = self.recipe
+        how = (recipe.augment, recipe.seed, self.device)
+        return ResidentData(self.dataset, self.split(), *how, balance=recipe.data.balance)
 
     def split(self) -> Split:
         """The split that the data stage has written."""

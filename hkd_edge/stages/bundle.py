@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hkd_edge.data.dataset import class_balanced
+from hkd_edge.data.fit import input_spec
 from hkd_edge.evaluate.artefacts import TENSORRT, Artefact
 from hkd_edge.evaluate.result import Row, Validation, read_validation
 from hkd_edge.run.context import Context
@@ -18,7 +19,6 @@ from hkd_edge.stages.export import RECORD_FILE, artefacts
 from hkd_edge_export.bundle import ArtefactSource, BundleDescription, write_bundle
 from hkd_edge_runtime import __version__
 from hkd_edge_runtime.evaluation import EvaluationSet
-from hkd_edge_runtime.manifest import InputSpec
 from hkd_edge_runtime.strict import encode
 from hkd_edge_runtime.tensorrt.record import BatchProfile
 
@@ -43,7 +43,7 @@ def _run(context: Context, key: str) -> list[Path]:
     )
     description = BundleDescription(
         name=context.recipe.name,
-        input=InputSpec(spec.height, spec.width, spec.channels, color="grey" if spec.channels == 1 else "rgb"),
+        input=input_spec((spec.height, spec.width, spec.channels)),
         hierarchy=spec.hierarchy,
         artefacts=sources,
         golden_images=train.images[golden],

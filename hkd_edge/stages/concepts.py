@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hkd_edge.concepts import load_hierarchy, measure
+from hkd_edge.data.dataset import Dataset
+from hkd_edge.errors import HierarchyError
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage
 from hkd_edge_runtime.files import write_json_atomically
@@ -17,7 +19,19 @@ from hkd_edge_runtime.hierarchy import Hierarchy
 def _hierarchy(context: Context) -> Hierarchy:
     path = context.recipe.hierarchy_path
     classes = context.dataset.classes
+    if context.recipe.hierarchy_from_data:
+        return _of_data(context.dataset)
     return load_hierarchy(path, classes) if path is not None else Hierarchy(classes)
+
+
+def _of_data(dataset: Dataset) -> Hierarchy:
+    if dataset.origin is None or not dataset.origin.hierarchy.axes:
+        raise HierarchyError(
+            f"recipe.concepts.hierarchy: expected {dataset.source} to group its classes by concepts (folders above the "
+            "classes, or further columns of a list; two or more concepts each), got none. Name a YAML file, or set it "
+            "and teacher to null."
+        )
+    return dataset.origin.hierarchy
 
 
 def _inputs(context: Context) -> Mapping[str, Any]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hkd_edge.data.dataset import pixel_statistics, stratified_split
+from hkd_edge.data.dataset import Dataset, Origin, Split, pixel_statistics
+from hkd_edge.data.load import split_data
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage
-from hkd_edge_runtime.files import write_atomically, write_json_atomically
+from hkd_edge_runtime.files import write_atomically, write_bytes_atomically, write_json_atomically
 
 FACTS_FILE = "data/data.json"
+FINDINGS_FILE = "data/findings.json"
+IMAGES_FILE = "data/images.csv"
 
 
 def _inputs(context: Context) -> Mapping[str, Any]:
@@ -22,12 +28,13 @@ def _inputs(context: Context) -> Mapping[str, Any]:
         "fingerprint": context.dataset.fingerprint,
         "validation_fraction": data.validation_fraction,
         "split_seed": data.split_seed,
+        "balance": data.balance,
     }
 
 
 def _run(context: Context, key: str) -> list[Path]:
     dataset, data = context.dataset, context.recipe.data
-    split = stratified_split(dataset.train.labels, data.validation_fraction, data.split_seed)
+    split = split_data(dataset, data)
     folder = context.run / "data"
     folder.mkdir(exist_ok=True)
     with write_atomically(folder / "split.npz") as temporary:
@@ -41,13 +48,45 @@ def _run(context: Context, key: str) -> list[Path]:
         "classes": dataset.classes,
         "image_shape": dataset.train.images.shape[1:],
         "images": counts,
+        "train_images_by_class": _by_class(dataset, split),
+        "balance": data.balance,
         "mean": mean,
         "std": std,
     }
     write_json_atomically(context.run / FACTS_FILE, facts)
     told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     context.reporter.note("data", f"{dataset.name} from {dataset.source}: {told} images")
-    return [folder / "split.npz", context.run / FACTS_FILE]
+    written = [folder / "split.npz", context.run / FACTS_FILE]
+    return written if dataset.origin is None else [*written, *_of_own_images(context, dataset, dataset.origin, split)]
+
+
+def _by_class(dataset: Dataset, split: Split) -> dict[str, int]:
+    counts = np.bincount(dataset.train.labels[split.train], minlength=len(dataset.classes))
+    return dict(zip(dataset.classes, counts.tolist(), strict=True))
+
+
+def _of_own_images(context: Context, dataset: Dataset, origin: Origin, split: Split) -> list[Path]:
+    """Writes what was found of the user's files, and which of them is on which side."""
+    for note in origin.notes:
+        context.reporter.note("data", note)
+    write_json_atomically(context.run / FINDINGS_FILE, asdict(origin.findings))
+    write_bytes_atomically(context.run / IMAGES_FILE, _sides(dataset, origin, split).encode("utf-8", "surrogateescape"))
+    return [context.run / FINDINGS_FILE, context.run / IMAGES_FILE]
+
+
+def _sides(dataset: Dataset, origin: Origin, split: Split) -> str:
+    """CSV: every image's path below the root, its class and its split, in the order of the arrays."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "class", "split"])
+    side = np.full(len(dataset.train), "train", dtype="<U10")
+    side[split.validation] = "validation"
+    for names, labels, sides in (
+        (origin.train_names, dataset.train.labels, side.tolist()),
+        (origin.test_names, dataset.test.labels, ["test"] * len(dataset.test)),
+    ):
+        writer.writerows(zip(names, (dataset.classes[label] for label in labels), sides, strict=True))
+    return text.getvalue()
 
 
 DATA = Stage("data", _inputs, (), ("data", "stages/data"), _run)

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hkd_edge.data.dataset import ImageSet
+from hkd_edge.data.fit import input_spec
 from hkd_edge.errors import GateError, RunDirectoryError
 from hkd_edge.evaluate.result import Gate, Validation
 from hkd_edge.evaluate.validate import validate
@@ -20,7 +21,6 @@ from hkd_edge.stages.validate import VALIDATE, subject_of
 from hkd_edge.validation.labelled import choose_targets, read_labelled
 from hkd_edge_runtime.errors import BundleError
 from hkd_edge_runtime.files import sha256_file
-from hkd_edge_runtime.manifest import InputSpec
 
 
 def validate_run(
@@ -77,6 +77,5 @@ def _stamp(run: Path, stage: str) -> Stamp:
 
 
 def _read(context: Context, folder: Path) -> tuple[ImageSet, str]:
-    height, width, channels = context.read_json("data/data.json")["image_shape"]
-    spec = InputSpec(height, width, channels, color="grey" if channels == 1 else "rgb")
+    spec = input_spec(context.read_json("data/data.json")["image_shape"])
     return read_labelled(folder, spec, context.hierarchy().classes)

@@ -78,7 +78,7 @@ EPOCHS = "epochs: 2"
         (
             DATASET,
             "dataset: digts",
-            'x.yaml:3: recipe.data.dataset: expected one of "fashion_mnist", "digits", got "digts". '
+            'x.yaml:3: recipe.data.dataset: expected one of "fashion_mnist", "digits", "folder", "list", got "digts". '
             "Did you mean 'digits'?",
         ),
         (
