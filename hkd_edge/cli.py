@@ -106,6 +106,38 @@ def _run(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: An
         click.echo(f"The bundle is in {output / 'bundle'}. Ask it: hkd-edge predict {output / 'bundle'} IMAGE...")
 
 
+@cli.command()
+@click.argument("project", type=click.Path(path_type=Path))
+@click.option("--data", "source", required=True, metavar="FOLDER|LIST", type=click.Path(path_type=Path))
+@click.option("--image-size", type=click.IntRange(8), help="Side in pixels. [default: by the images and this machine]")
+@click.option(
+    *("--minutes", "minutes"),
+    type=click.FloatRange(0, min_open=True),
+    default=10,
+    show_default=True,
+    help="That training may take on this machine.",
+)
+def init(project: Path, source: Path, image_size: int | None, minutes: float) -> None:
+    """Look at your images and write PROJECT/recipe.yaml, a commented recipe that runs as it is.
+
+    The images are a folder with a subfolder for each class, any number of folders deep, or a CSV or Parquet list.
+    Says what it chose (image size, student, epochs) and why.
+
+    \b
+    hkd-edge init birds --data photos/
+    hkd-edge run birds/recipe.yaml -o birds/run
+    hkd-edge predict birds/run/bundle photo.jpg
+    """
+    from rich.console import Console
+
+    from hkd_edge.report.progress import Reporter
+    from hkd_edge.start.command import init_project
+
+    with Reporter(Console(stderr=True)) as reporter:
+        for line in init_project(project, source, image_size, minutes, reporter):
+            click.echo(line)
+
+
 _stage_command("run", "report", "Take RECIPE the whole way, from its images to a verified bundle and its report.")
 cli.add_command(data)
 _stage_command("make", "data", "Load and check the images and hold validation images out.", data)

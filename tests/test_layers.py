@@ -33,12 +33,13 @@ ROOMS = {
     "doctor": {"errors", "data", "train"},
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "grouping": {"errors", "recipe", "concepts", "data", "models", "evaluate", "report", "run", "stages"},
+    "start": {"errors", "recipe", "data", "models", "report", "train"},
     "bundle_commands": set(),
     "data_commands": {"bundle_commands", "data", "recipe", "report"},
     "concepts_commands": {"bundle_commands", "concepts", "grouping", "report", "run"},
     "cli": {
         *("board", "bundle_commands", "compare", "concepts_commands", "data_commands", "recipe", "run", "report"),
-        *("delivery", "pipeline", "doctor", "validation"),
+        *("delivery", "pipeline", "doctor", "start", "validation"),
     },
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}

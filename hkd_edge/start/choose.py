@@ -1,0 +1,156 @@
+"""What a recipe for a set of images is chosen to be, and why. Pure functions of what was found and measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SIZES = (224, 160, 128, 96, 64, 32)  # pixels, the largest first
+# Fewer epochs than this and a larger image gains less than its training lacks.
+LEAST_EPOCHS, MOST_EPOCHS = 20, 60
+_BATCHES = ((20_000, 128), (2_000, 64), (0, 32))  # images of the training set, images of a step
+_ACCURACIES = (99.0, 97.0, 95.0, 90.0)  # percent, for `validate.selective`
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the choices depend on.
+
+    Attributes:
+        training, validation: images of each.
+        axes: names of the hierarchy's axes that the data come with.
+        size: side in pixels that the images' own pixels suggest, or that was asked for.
+        imbalance: images of the largest class for one of the smallest.
+    """
+
+    classes: int
+    training: int
+    validation: int
+    axes: tuple[str, ...]
+    size: int
+    imbalance: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that one training step takes for each image in it, on this machine."""
+
+    size: int
+    student_s: float
+    teacher_s: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A recipe's numbers; `seconds` is what its trainings should take on this machine."""
+
+    size: int
+    student: dict[str, Any]
+    teacher: dict[str, Any] | None
+    batch_size: int
+    epochs: int
+    teacher_epochs: int
+    shift_px: int
+    balance: str
+    seconds: float
+    gates: dict[str, float]
+    accuracy: float
+    reasons: tuple[str, ...]
+
+
+def student_architecture(size: int) -> dict[str, Any]:
+    """A student of about 100 thousand parameters or less for square images of `size` pixels; see docs/students.md."""
+    if size < 48:
+        return {"stem_width": 16, "widths": [48, 48, 64], "blocks": [0, 1, 0]}
+    if size < 96:
+        return {"stem_width": 16, "stem_stride": 2, "widths": [48, 48, 64], "blocks": [0, 1, 0]}
+    widths, blocks = ([16, 24, 48, 96], [0, 1, 2, 1]) if size < 160 else ([16, 24, 48, 96, 160], [0, 1, 2, 2, 1])
+    return {"kind": "mobile", "stem_width": 16, "stem_stride": 2, "widths": widths, "blocks": blocks}
+
+
+def teacher_architecture(size: int) -> dict[str, Any]:
+    """A concept teacher for square images of `size` pixels."""
+    if size < 96:
+        return {"stem_width": 16, "stem_stride": 2, "widths": [32, 64], "blocks": [1, 1]}
+    return {"stem_width": 16, "stem_stride": 2, "widths": [24, 32, 64], "blocks": [0, 1, 1]}
+
+
+def sizes_to_try(size: int) -> tuple[int, ...]:
+    """The image sizes to measure: `size` and the smaller ones, which are for machines that are too slow for it."""
+    return tuple(dict.fromkeys((size, *(each for each in SIZES if each < size))))
+
+
+def choose(facts: Facts, paces: Sequence[Pace], budget_s: float) -> Choice:
+    """The recipe for `facts`: the first of `paces` that trains LEAST_EPOCHS within the budget, or else the last."""
+    teaching = bool(facts.axes)
+    pace = next((each for each in paces if _epochs(facts, each, budget_s) >= LEAST_EPOCHS), paces[-1])
+    epochs = min(max(_epochs(facts, pace, budget_s), LEAST_EPOCHS), MOST_EPOCHS)
+    teacher_epochs = max(2, epochs // 4)
+    seconds = facts.training * (epochs * pace.student_s + teaching * teacher_epochs * pace.teacher_s)
+    return Choice(
+        size=pace.size,
+        student=student_architecture(pace.size),
+        teacher=teacher_architecture(pace.size) if teaching else None,
+        batch_size=next(size for images, size in _BATCHES if facts.training >= images),
+        epochs=epochs,
+        teacher_epochs=teacher_epochs,
+        shift_px=max(1, pace.size // 16),
+        balance="weights" if facts.imbalance > 3 else "none",
+        seconds=seconds,
+        gates=_gates(facts.validation),
+        accuracy=_provable(facts.validation),
+        reasons=tuple(_reasons(facts, pace, paces, epochs, seconds, budget_s)),
+    )
+
+
+def _epochs(facts: Facts, pace: Pace, budget_s: float) -> int:
+    teacher_s = pace.teacher_s / 4 if facts.axes else 0.0
+    return int(budget_s / (facts.training * (pace.student_s + teacher_s)))
+
+
+def _gates(validation: int) -> dict[str, float]:
+    """Limits that a handful of validation images cannot miss by chance."""
+    if validation >= 1000:
+        return {"max_top1_drop": 0.5, "min_agreement": 98.0, "min_cross_agreement": 97.0}
+    image = 100 / validation
+    return {
+        "max_top1_drop": round(max(0.5, 3 * image), 1),
+        "min_agreement": round(max(90.0, 98.0 - 3 * image), 1),
+        "min_cross_agreement": round(max(90.0, 97.0 - 3 * image), 1),
+    }
+
+
+def _provable(validation: int) -> float:
+    """The highest accuracy that half of the validation images, all of them right, show at the level of 95 %."""
+    for accuracy in _ACCURACIES:
+        if validation / 2 >= math.log(1 - _LEVEL) / math.log(accuracy / 100):
+            return accuracy
+    return _ACCURACIES[-1]
+
+
+def _reasons(
+    facts: Facts, pace: Pace, paces: Sequence[Pace], epochs: int, seconds: float, budget_s: float
+) -> list[str]:
+    told = []
+    if pace.size == facts.size:
+        told.append(f"image_size {pace.size}: as many pixels as the images have themselves, or as you asked for")
+    else:
+        slow = (LEAST_EPOCHS * facts.training * paces[0].student_s) / 60
+        told.append(
+            f"image_size {pace.size} and not {facts.size}: {LEAST_EPOCHS} epochs at {facts.size} would take "
+            f"{slow:.0f} minutes or more here, of {budget_s / 60:g} allowed (--minutes)"
+        )
+    told.append(
+        f"{epochs} epochs: about {seconds / 60:.1f} minutes of training on this machine, where a step was timed "
+        f"({1e3 * pace.student_s:.2f} ms an image)"
+    )
+    if facts.axes:
+        told.append(f"a concept teacher: the folders or columns group the classes by {', '.join(facts.axes)}")
+    else:
+        told.append("no concept teacher: nothing groups the classes; `hkd-edge concepts suggest RUN` finds groups")
+    if facts.imbalance > 3:
+        told.append(f"balance weights: the largest class has {facts.imbalance:.1f} times the smallest one's images")
+    return told

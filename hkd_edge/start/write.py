@@ -1,0 +1,86 @@
+"""The recipe as commented YAML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from hkd_edge.start.choose import Choice
+
+_COLUMN = 33  # where comments begin
+
+
+def recipe_text(name: str, dataset: str, root: str, color: str, choice: Choice, findings: str) -> str:
+    """A recipe that runs as it is; `findings` says in a line what it was made for."""
+    return "".join(f"{line}\n" for line in _lines(name, dataset, root, color, choice, findings))
+
+
+def _lines(name: str, dataset: str, root: str, color: str, choice: Choice, findings: str) -> Iterator[str]:
+    yield f"# Written by `hkd-edge init` for {findings}. Edit it; every key: hkd-edge recipes schema"
+    for reason in choice.reasons:
+        yield f"# - {reason}"
+    yield _told("version: 1", "of the recipe format")
+    yield _told(f"name: {name}", "the bundle gets it too")
+    yield "seed: 0"
+    yield ""
+    yield "data:"
+    yield f"  dataset: {dataset}"
+    yield _told(f"  root: {_quoted(root)}", "from the folder of this file")
+    yield _told(f"  image_size: {choice.size}", "pixels; the board fits pictures by the same code")
+    yield _told(f"  color: {color}", "rgb or grey")
+    yield _told("  validation_fraction: 0.15", "of the training images; every choice is made on them")
+    yield _told("  test_fraction: 0.15", "of all images; they only judge")
+    yield _told(f"  balance: {choice.balance}", "weights = rare classes count for more")
+    yield ""
+    yield "concepts:"
+    if choice.teacher is None:
+        yield _told("  hierarchy: null", "a YAML file of groups of classes")
+    else:
+        yield _told("  hierarchy: folders", "the groups that the data come with, or a YAML file")
+    yield ""
+    yield "augment:"
+    yield _told("  flip: true", "half of the images are mirrored; false where left and right differ")
+    yield _told(f"  shift_px: {choice.shift_px}", "pixels")
+    if choice.teacher is not None:
+        yield ""
+        yield _told("teacher:", "learns the concepts, never the classes")
+        yield f"  architecture: {_flow(choice.teacher)}"
+        yield f"  training: {_flow({'epochs': choice.teacher_epochs, 'batch_size': choice.batch_size})}"
+    yield ""
+    yield _told("student:", "what is shipped")
+    yield f"  architecture: {_flow(choice.student)}"
+    yield ""
+    yield "distill:"
+    yield "  training:"
+    yield _told(f"    epochs: {choice.epochs}", "passes over the training images")
+    yield _told(f"    batch_size: {choice.batch_size}", "images in each step")
+    yield "    label_smoothing: 0.05"
+    yield "  fresh_views: true"
+    if choice.teacher is not None:
+        yield "  temperature: 2.0"
+        yield _told("  weights: {ce: 1.0, concept: 0.05}", "of the labels, and of the teacher's concepts")
+    yield ""
+    yield "export:"
+    yield _told("  targets: [onnxruntime, openvino, tensorrt]", "leave out what your board has not")
+    yield "  precisions: [fp32, fp16, int8]"
+    yield ""
+    yield _told("validate:", "gates; looser for few validation images, of which one is many points")
+    for gate, limit in choice.gates.items():
+        yield f"  {gate}: {limit:g}"
+    yield "  selective:"
+    yield _told(f"    accuracy: {choice.accuracy:g}", "percent; about what your validation images can prove")
+
+
+def _told(line: str, comment: str) -> str:
+    return f"{line:<{_COLUMN - 1}} # {comment}"
+
+
+def _flow(value: dict[str, Any]) -> str:
+    """A mapping in one line: {key: value, ...}."""
+    return "{" + ", ".join(f"{key}: {each}" for key, each in value.items()) + "}"
+
+
+def _quoted(text: str) -> str:
+    """A text as YAML's double-quoted scalar, whatever is in it."""
+    return json.dumps(text, ensure_ascii=False)

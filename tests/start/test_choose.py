@@ -1,0 +1,88 @@
+"""What is chosen for a set of images, and that the reasons are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hkd_edge.models.build import build
+from hkd_edge.models.network import count_parameters
+from hkd_edge.recipe.architecture import Architecture
+from hkd_edge.start.choose import (
+    LEAST_EPOCHS,
+    MOST_EPOCHS,
+    SIZES,
+    Facts,
+    Pace,
+    choose,
+    sizes_to_try,
+    student_architecture,
+    teacher_architecture,
+)
+
+FACTS = Facts(classes=4, training=1000, validation=200, axes=("kind",), size=64, imbalance=1.0)
+
+
+def pace(size: int, milliseconds: float) -> Pace:
+    return Pace(size, milliseconds / 1e3, milliseconds / 1e3)
+
+
+def test_epochs_fill_the_budget() -> None:
+    choice = choose(FACTS, [pace(64, 4.0)], budget_s=200)
+    assert LEAST_EPOCHS < choice.epochs < MOST_EPOCHS
+    assert 160 < choice.seconds <= 200
+
+
+def test_a_fast_machine_does_not_train_for_ever() -> None:
+    assert choose(FACTS, [pace(64, 0.01)], budget_s=600).epochs == MOST_EPOCHS
+
+
+def test_a_slow_machine_gets_smaller_images_and_is_told_why() -> None:
+    choice = choose(FACTS, [pace(64, 40.0), pace(32, 4.0)], budget_s=200)
+    assert choice.size == 32
+    assert "image_size 32 and not 64: 20 epochs at 64 would take 13 minutes or more here" in choice.reasons[0]
+
+
+def test_where_nothing_fits_the_smallest_is_trained_all_the_same() -> None:
+    choice = choose(FACTS, [pace(64, 400.0), pace(32, 100.0)], budget_s=1)
+    assert (choice.size, choice.epochs) == (32, LEAST_EPOCHS)
+    assert choice.seconds > 1
+
+
+def test_without_concepts_there_is_no_teacher_and_its_time_is_not_counted() -> None:
+    alone = choose(replace(FACTS, axes=()), [pace(64, 4.0)], budget_s=200)
+    assert alone.teacher is None
+    assert alone.epochs > choose(FACTS, [pace(64, 4.0)], budget_s=200).epochs
+    assert any("concepts suggest" in reason for reason in alone.reasons)
+
+
+def test_rare_classes_are_weighed() -> None:
+    assert choose(replace(FACTS, imbalance=3.5), [pace(64, 4.0)], 200).balance == "weights"
+    assert choose(FACTS, [pace(64, 4.0)], 200).balance == "none"
+
+
+@pytest.mark.parametrize(("validation", "accuracy"), [(6000, 99.0), (598, 99.0), (200, 97.0), (120, 95.0), (30, 90.0)])
+def test_wanted_accuracies_are_those_that_validation_images_can_prove(validation: int, accuracy: float) -> None:
+    assert choose(replace(FACTS, validation=validation), [pace(64, 4.0)], 200).accuracy == accuracy
+
+
+def test_few_validation_images_get_looser_gates() -> None:
+    few, many = (choose(replace(FACTS, validation=count), [pace(64, 4.0)], 200).gates for count in (50, 5000))
+    assert few == {"max_top1_drop": 6.0, "min_agreement": 92.0, "min_cross_agreement": 91.0}
+    assert many == {"max_top1_drop": 0.5, "min_agreement": 98.0, "min_cross_agreement": 97.0}
+
+
+def test_smaller_sizes_are_tried_in_turn() -> None:
+    assert sizes_to_try(96) == (96, 64, 32)
+    assert sizes_to_try(50) == (50, 32)
+    assert sizes_to_try(20) == (20,)
+
+
+@pytest.mark.parametrize("size", [20, *SIZES])
+def test_students_and_teachers_of_every_size_can_be_built(size: int) -> None:
+    student, teacher = (
+        build(Architecture.model_validate(make(size)), 3, 10) for make in (student_architecture, teacher_architecture)
+    )
+    assert count_parameters(student) < (100_000 if size < 96 else 600_000)
+    assert count_parameters(teacher) > 50_000

@@ -1,0 +1,78 @@
+"""`hkd-edge init` on drawn photographs: what it writes runs as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hkd_edge.cli import cli
+from hkd_edge.errors import DataError, RunDirectoryError
+from hkd_edge.recipe import load_recipe
+from hkd_edge_runtime import load
+from hkd_edge_runtime.bundle import open_bundle
+from tests.data.drawn import write_pictures
+
+
+def called(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli, [*map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("images") / "my photos", 20)
+
+
+def test_a_nested_folder_gets_a_recipe_with_a_concept_teacher(photos: Path, tmp_path: Path) -> None:
+    result = called("init", tmp_path / "things", "--data", photos, "--minutes", "1")
+    assert result.exit_code == 0, result.output
+    recipe = load_recipe(str(tmp_path / "things" / "recipe.yaml"))
+    assert recipe.name == "things"
+    assert recipe.data_root is not None
+    assert recipe.data_root.resolve() == photos.resolve()
+    assert recipe.data.color == "rgb"
+    assert recipe.teacher is not None
+    assert recipe.hierarchy_from_data
+    assert "80 in 4 classes" in result.output
+    assert "- a concept teacher: the folders or columns group the classes by level_1" in result.output
+    assert f"Next: hkd-edge run {tmp_path / 'things' / 'recipe.yaml'}" in result.output
+
+
+def test_a_flat_folder_gets_none_and_says_how_to_find_groups(tmp_path: Path) -> None:
+    flat = write_pictures(tmp_path / "flat", 12, nested=False)
+    result = called("init", tmp_path / "things", "--data", flat, "--image-size", "32")
+    assert result.exit_code == 0, result.output
+    recipe = load_recipe(str(tmp_path / "things" / "recipe.yaml"))
+    assert (recipe.teacher, recipe.concepts.hierarchy, recipe.data.image_size) == (None, None, (32, 32))
+    assert "hkd-edge concepts suggest RUN" in result.output
+
+
+def test_a_recipe_that_is_there_is_not_touched(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("mine")
+    result = called("init", tmp_path, "--data", photos)
+    assert isinstance(result.exception, RunDirectoryError)
+    assert "expected no recipe yet, got one, and nothing was touched" in str(result.exception)
+    assert (tmp_path / "recipe.yaml").read_text() == "mine"
+
+
+def test_images_that_a_run_would_refuse_get_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = called("init", tmp_path / "things", "--data", tmp_path / "empty")
+    assert isinstance(result.exception, DataError)
+    assert not (tmp_path / "things" / "recipe.yaml").exists()
+
+
+@pytest.mark.slow
+def test_three_commands_lead_from_photographs_to_a_bundle_that_knows_them(tmp_path: Path) -> None:
+    photos = write_pictures(tmp_path / "photos", 60)
+    assert called("init", tmp_path / "things", "--data", photos, "--image-size", "32", "--minutes", "1").exit_code == 0
+    result = called("run", tmp_path / "things" / "recipe.yaml", "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    unseen = write_pictures(tmp_path / "unseen", 5, start=1000)
+    with open_bundle(tmp_path / "run" / "bundle") as bundle:
+        assert bundle.manifest.input.color == "rgb"
+    with load(tmp_path / "run" / "bundle") as model:
+        right = [model.predict(path).label == path.parent.name for path in unseen.rglob("*.jpg")]
+    assert len(right) == 20
+    assert sum(right) >= 17
