@@ -21,7 +21,7 @@ _FREQUENCIES = 8
 _THUMBNAIL_SIDE = 16
 # On 120 crops of scikit-learn's two photographs, each saved again (JPEG at 90, 50 and 25, half and double size), 90 of
 # 100 copies differed in at most 4 bits, and all by at most 10 levels of a thumbnail; no two different crops differed in
-# fewer than 8 bits. A new object of a twelfth of the side changed 37 levels (median): scenes of a fixed camera stay apart.
+# fewer than 8 bits. A new object of a twelfth of the side changed 37 levels (median): scenes of one camera stay apart.
 MAX_BITS = 10
 MAX_LEVELS = 10
 _ROWS_AT_ONCE = 1024
@@ -42,8 +42,8 @@ def near_pairs(images: NDArray[np.uint8], digests: Sequence[str]) -> Pairs:
     Two do if their perceptual hashes differ in at most `MAX_BITS` of 63 bits, and no pixel of their thumbnails by more
     than `MAX_LEVELS` of 255. The hash has the signs of the lowest frequencies of the grey image's cosine transform
     against their median: C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions (2010), its
-    DCT-based hash, without the constant term. Flat textures share hashes at random no more than others do, and thumbnails tell
-    apart what low frequencies do not; either alone takes too much for the same.
+    DCT-based hash, without the constant term. Flat textures share hashes no more often than others do, and
+    thumbnails tell apart what low frequencies do not; either alone takes too much for the same.
     """
     first = np.unique(np.asarray(digests), return_index=True)[1]
     unique = np.sort(first)
