@@ -25,11 +25,16 @@ class ResidentSet:
 
 
 class ResidentData:
-    """The data of one run on `device`, with its normalisation and its augmented views."""
+    """The data of one run on `device`, with its normalisation and its augmented views.
+
+    `labelled` (M,) are the training images whose fine label may be used, None if all are; what concepts an image
+    shows is known of all.
+    """
 
     def __init__(self, dataset: Dataset, split: Split, augment: Augment, seed: int, device: torch.device) -> None:
         train = dataset.train.take(split.train)
         self.train = _resident(train, device)
+        self.labelled = None if split.labelled is None else torch.from_numpy(split.labelled).to(device)
         self.validation = _resident(dataset.train.take(split.validation), device)
         self.test = _resident(dataset.test, device)
         self.normalize = Normalization(*pixel_statistics(train.images))

@@ -37,6 +37,7 @@ def broken_rules(recipe: Mapping[str, Any]) -> Iterator[Broken]:
     yield from _weights_have_teachers(recipe)
     yield from _some_weight_is_positive(recipe)
     yield from _teacher_has_concepts(recipe)
+    yield from _concept_labels_have_concepts(recipe)
     yield from _export_is_possible(recipe)
     yield from _tracking_shows_no_password(recipe)
 
@@ -85,6 +86,14 @@ def _teacher_has_concepts(recipe: Mapping[str, Any]) -> Iterator[Broken]:
     if unnamed and recipe.get("teacher") is not None:
         reason = "expected the path of a hierarchy, since recipe.teacher learns its concepts, got null."
         yield ("concepts", "hierarchy"), f"{reason} Name the file or set teacher to null."
+
+
+def _concept_labels_have_concepts(recipe: Mapping[str, Any]) -> Iterator[Broken]:
+    weight, concepts = _at(recipe, "distill", "weights").get("concept_labels"), recipe.get("concepts", {})
+    unnamed = isinstance(concepts, Mapping) and concepts.get("hierarchy") is None
+    if _is_number(weight) and weight > 0 and unnamed:
+        reason = f"expected a hierarchy for a weight > 0, got {weight} while recipe.concepts.hierarchy is null. "
+        yield ("distill", "weights", "concept_labels"), reason + "Name the file or set concept_labels to 0."
 
 
 def _export_is_possible(recipe: Mapping[str, Any]) -> Iterator[Broken]:

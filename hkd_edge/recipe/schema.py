@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -33,6 +33,17 @@ class Data(Section):
         lt=1,
     )
     split_seed: int = key(0, "Seed of the split into training and validation images.", ge=0, le=_MAX_SEED)
+    label_fraction: float = key(
+        1.0,
+        "Share (0 to 1) of each class's training images whose fine label may be used; the concepts of all are known.",
+        typical="0.01 to 1",
+        gt=0,
+        le=1,
+    )
+    label_seed: int = key(0, "Seed of which images these are.", ge=0, le=_MAX_SEED)
+    unlabelled_classes: Annotated[tuple[str, ...], Field(strict=False)] = key(
+        (), "Classes none of whose images keeps its fine label, for studies of unmet cases.", typical='["Coat"]'
+    )
 
 
 class Concepts(Section):
@@ -113,6 +124,9 @@ class Weights(Section):
     relational: float = key(
         0.0, "Weight of matching the similarities between the images of a batch.", typical="0 to 2", ge=0
     )
+    concept_labels: float = key(
+        0.0, "Weight of the cross-entropy with the concept labels, which needs no teacher.", typical="0 to 2", ge=0
+    )
     kd: float = key(0.0, "Weight of matching the task teacher's classes (traditional KD).", typical="0 to 2", ge=0)
 
 
@@ -140,6 +154,14 @@ class Distill(Section):
         False,
         "false = the student sees just the views that were answered, in turn; true = a new view in every epoch, "
         "while the answers still come from the cached views of the same image.",
+    )
+    labelled_share: float = key(
+        0.5,
+        "Share (0 to 1) of each batch that has fine labels where data.label_fraction hides some; the rest is drawn "
+        "from all images. Without a loss that could use the rest, all of the batch has labels.",
+        typical="0.25 to 0.75",
+        gt=0,
+        le=1,
     )
 
 

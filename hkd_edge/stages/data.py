@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hkd_edge.data.dataset import pixel_statistics, stratified_split
+from hkd_edge.data.dataset import Split, pixel_statistics, stratified_split
+from hkd_edge.data.labelled import class_indices, labelled_images
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage
 from hkd_edge_runtime.files import write_atomically, write_json_atomically
@@ -22,6 +24,9 @@ def _inputs(context: Context) -> Mapping[str, Any]:
         "fingerprint": context.dataset.fingerprint,
         "validation_fraction": data.validation_fraction,
         "split_seed": data.split_seed,
+        "label_fraction": data.label_fraction,
+        "label_seed": data.label_seed,
+        "unlabelled_classes": data.unlabelled_classes,
     }
 
 
@@ -31,7 +36,7 @@ def _run(context: Context, key: str) -> list[Path]:
     folder = context.run / "data"
     folder.mkdir(exist_ok=True)
     with write_atomically(folder / "split.npz") as temporary:
-        np.savez(temporary, train=split.train, validation=split.validation)
+        np.savez(temporary, train=split.train, validation=split.validation, **_labelled(context, split))
     mean, std = pixel_statistics(dataset.train.images[split.train])
     counts = {"train": len(split.train), "validation": len(split.validation), "test": len(dataset.test)}
     facts = {
@@ -48,6 +53,17 @@ def _run(context: Context, key: str) -> list[Path]:
     told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     context.reporter.note("data", f"{dataset.name} from {dataset.source}: {told} images")
     return [folder / "split.npz", context.run / FACTS_FILE]
+
+
+def _labelled(context: Context, split: Split) -> dict[str, NDArray[np.int64]]:
+    """What the split says of the images with a fine label, if the recipe hides the labels of others."""
+    dataset, data = context.dataset, context.recipe.data
+    if data.label_fraction == 1 and not data.unlabelled_classes:
+        return {}
+    hidden = class_indices(data.unlabelled_classes, dataset.classes)
+    labelled = labelled_images(dataset.train.labels[split.train], data.label_fraction, hidden, data.label_seed)
+    context.reporter.note("data", f"{len(labelled):,} of {len(split.train):,} training images keep their fine label")
+    return {"labelled": labelled}
 
 
 DATA = Stage("data", _inputs, (), ("data", "stages/data"), _run)
