@@ -30,6 +30,9 @@ ROOMS = {
         *("evaluate", "distill", "delivery", "report", "run"),
     },
     "pipeline": {"errors", "recipe", "report", "run", "stages", "track"},
+    "study": {
+        *("errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"),
+    },
     "doctor": {"errors", "data", "train"},
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "bundle_commands": set(),
@@ -43,6 +46,7 @@ ROOMS = {
         "delivery",
         "pipeline",
         "doctor",
+        "study",
         "validation",
     },
 }

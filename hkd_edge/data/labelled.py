@@ -11,9 +11,7 @@ from hkd_edge.errors import DataError
 from hkd_edge_runtime.errors import did_you_mean
 
 
-def labelled_images(
-    labels: NDArray[np.int64], fraction: float, hidden: Sequence[int], seed: int
-) -> NDArray[np.int64]:
+def labelled_images(labels: NDArray[np.int64], fraction: float, hidden: Sequence[int], seed: int) -> NDArray[np.int64]:
     """Sorted indices into `labels` (N,) of the images that keep their label: `fraction` of each class, drawn by `seed`.
 
     Of each class at least one is kept, but none of the classes `hidden`. By one seed a smaller fraction is part of a

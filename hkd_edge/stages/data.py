@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hkd_edge.data.dataset import Split, pixel_statistics, stratified_split
 from hkd_edge.data.labelled import class_indices, labelled_images
@@ -36,7 +35,7 @@ def _run(context: Context, key: str) -> list[Path]:
     folder = context.run / "data"
     folder.mkdir(exist_ok=True)
     with write_atomically(folder / "split.npz") as temporary:
-        np.savez(temporary, train=split.train, validation=split.validation, **_labelled(context, split))
+        np.savez(temporary, **_arrays(context, split))
     mean, std = pixel_statistics(dataset.train.images[split.train])
     counts = {"train": len(split.train), "validation": len(split.validation), "test": len(dataset.test)}
     facts = {
@@ -55,15 +54,16 @@ def _run(context: Context, key: str) -> list[Path]:
     return [folder / "split.npz", context.run / FACTS_FILE]
 
 
-def _labelled(context: Context, split: Split) -> dict[str, NDArray[np.int64]]:
-    """What the split says of the images with a fine label, if the recipe hides the labels of others."""
+def _arrays(context: Context, split: Split) -> dict[str, Any]:
+    """The split, with the images that have a fine label if the recipe hides the labels of others."""
+    arrays = {"train": split.train, "validation": split.validation}
     dataset, data = context.dataset, context.recipe.data
     if data.label_fraction == 1 and not data.unlabelled_classes:
-        return {}
+        return arrays
     hidden = class_indices(data.unlabelled_classes, dataset.classes)
     labelled = labelled_images(dataset.train.labels[split.train], data.label_fraction, hidden, data.label_seed)
     context.reporter.note("data", f"{len(labelled):,} of {len(split.train):,} training images keep their fine label")
-    return {"labelled": labelled}
+    return {**arrays, "labelled": labelled}
 
 
 DATA = Stage("data", _inputs, (), ("data", "stages/data"), _run)

@@ -34,7 +34,9 @@ class Cell:
         'kd/soft, student base, 5 % of the labels, seed 3'
         """
         unmet = f", without {self.unmet}" if self.unmet else ""
-        return f"{self.full_method}, student {self.student}, {labels_title(self.label_fraction)}{unmet}, seed {self.seed}"
+        return (
+            f"{self.full_method}, student {self.student}, {labels_title(self.label_fraction)}{unmet}, seed {self.seed}"
+        )
 
     @property
     def full_method(self) -> str:

@@ -102,7 +102,8 @@ def _in_processes(jobs: list[Job], processes: int) -> Outcomes:
         teaching = {pool.submit(train_teachers, group[0]): group for group in groups.values()}
         training: dict[Future[CellResult], Job] = {}
         while teaching or training:
-            ended, _ = wait([*teaching, *training], return_when=FIRST_COMPLETED)
+            waited: list[Future[Any]] = [*teaching, *training]
+            ended, _ = wait(waited, return_when=FIRST_COMPLETED)
             for future in ended:
                 if future in training:
                     yield training.pop(future), _outcome(future)

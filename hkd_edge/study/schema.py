@@ -27,9 +27,7 @@ class Study(Section):
     """A grid of trainings: every method with every student, label budget and seed."""
 
     version: Literal[1] = key(REQUIRED, "Version of the format.", expected="the number 1")
-    name: str = key(
-        REQUIRED, "Name of the study.", expected='a name of letters, digits, "_" and "-"', pattern=_NAME
-    )
+    name: str = key(REQUIRED, "Name of the study.", expected='a name of letters, digits, "_" and "-"', pattern=_NAME)
     base: str = key(
         REQUIRED, "Recipe that all cells start from: a name, or a path from the study's folder.", expected="text"
     )

@@ -133,7 +133,7 @@ def _silent() -> Reporter:
 
 
 def _seconds(metrics: dict[str, Any]) -> float:
-    return round(sum(epoch["seconds"] for epoch in metrics["epochs"]), 3)
+    return round(sum(float(epoch["seconds"]) for epoch in metrics["epochs"]), 3)
 
 
 def _teachers(recipe: Recipe, metrics: dict[str, Any]) -> dict[str, TeacherFacts]:
