@@ -35,8 +35,9 @@ def notes(report: Report) -> Iterator[str]:
     seeds = len(report.seeds)
     yield (
         f"{seeds} seeds, each with its own initial weights, order, augmentation and choice of labelled images; the "
-        f"split into {report.validation_images:,} validation images and the rest is the same for all. Validation images "
-        f"chose the variants and the best method; the {report.test_images:,} test images chose nothing."
+        f"split into {report.validation_images:,} validation images and the rest is the same for all. Validation "
+        "images chose the variants and the best method; "
+        f"the {report.test_images:,} test images chose nothing."
     )
     yield (
         "Methods are compared seed by seed: the interval of 95 % and p are of the paired t-test, corrected after Holm "
@@ -46,9 +47,9 @@ def notes(report: Report) -> Iterator[str]:
     )
     yield (
         "Every method takes as many steps of as many images. Under a label budget a step has fewer labels where a "
-        "loss uses images without one. Validation images keep their labels at every budget. Seconds are of the epochs "
-        "alone, without loading and without the teachers' answers; a teacher's are told with each method that uses it, though "
-        "it is trained once for all."
+        "loss uses images without one. Validation images keep their labels at every budget. Seconds are those of the "
+        "epochs, without loading and without the teachers' answers; a teacher's are told with each method that uses "
+        "it, though it is trained once for all."
     )
     yield (
         "Severity: the mean share of axes on which a wrong answer does not keep the right concept. Unmet classes: each "

@@ -123,7 +123,7 @@ def _begin(run: Path, teachers: Path) -> None:
 
 
 def _pipeline(recipe: Recipe, run: Path, until: str) -> None:
-    run.parent.mkdir(exist_ok=True)
+    run.parent.mkdir(parents=True, exist_ok=True)
     with _silent() as reporter:
         run_pipeline(recipe, run, reporter, until=until, resume=True)
 
