@@ -285,6 +285,25 @@ def compare(runs: tuple[Path, ...], output: Path | None, json_file: Path | None,
     run_compare(runs, output, json_file, baseline)
 
 
+@cli.command()
+@click.argument("study", metavar="STUDY")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder. [default: studies/NAME of the study]")
+@click.option("--resume", is_flag=True, help="Go on with a study that is there; cells that are done are kept.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes, which share the threads."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, and do nothing.")
+def study(study: str, output: Path | None, resume: bool, jobs: int, dry_run: bool) -> None:
+    """Train methods x seeds x label budgets x students as STUDY (a file or a name) says, and compare seed by seed.
+
+    \b
+    hkd-edge study digits -o studies/digits
+    """
+    from hkd_edge.study.command import run_study
+
+    run_study(study, output, resume=resume, jobs=jobs, dry_run=dry_run)
+
+
 _stage_command("make", "bundle", "Put what was found good into a bundle for the board; everything up to there.", bundle)
 cli.add_command(bundle)
 

@@ -30,6 +30,9 @@ ROOMS = {
         *("evaluate", "distill", "delivery", "report", "run"),
     },
     "pipeline": {"errors", "recipe", "report", "run", "stages", "track"},
+    "study": {
+        *("errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"),
+    },
     "doctor": {"errors", "data", "train"},
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "grouping": {"errors", "recipe", "concepts", "data", "models", "evaluate", "report", "run", "stages"},
@@ -39,7 +42,7 @@ ROOMS = {
     "concepts_commands": {"bundle_commands", "concepts", "grouping", "report", "run"},
     "cli": {
         *("board", "bundle_commands", "compare", "concepts_commands", "data_commands", "recipe", "run", "report"),
-        *("delivery", "pipeline", "doctor", "start", "validation"),
+        *("delivery", "pipeline", "doctor", "start", "study", "validation"),
     },
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}

@@ -69,10 +69,14 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Split:
-    """Indices into the training images: those trained on and those held out for validation, both sorted."""
+    """Indices into the training images: those trained on and those held out for validation, both sorted.
+
+    `labelled` are positions in `train` of the images whose fine label may be used, sorted; None = of all.
+    """
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
+    labelled: NDArray[np.int64] | None = None
 
 
 def stratified_split(labels: NDArray[np.int64], validation_fraction: float, seed: int) -> Split:

@@ -27,6 +27,9 @@ class ResidentSet:
 class ResidentData:
     """The data of one run on `device`, with its normalisation and its augmented views.
 
+    `labelled` (M,) are the training images whose fine label may be used, None if all are; what concepts an image
+    shows is known of all.
+
     `class_weights` (C,) float32 are what the cross-entropy with the labels weighs each class by; None = all alike.
     """
 
@@ -42,6 +45,7 @@ class ResidentData:
     ) -> None:
         train = dataset.train.take(split.train)
         self.train = _resident(train, device)
+        self.labelled = None if split.labelled is None else torch.from_numpy(split.labelled).to(device)
         self.validation = _resident(dataset.train.take(split.validation), device)
         self.test = _resident(dataset.test, device)
         self.normalize = Normalization(*pixel_statistics(train.images))

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 
 from hkd_edge.data.resident import ResidentData
 from hkd_edge.distill.cache import TeacherAnswers
-from hkd_edge.distill.losses import concept_loss, embedding_loss, kd_loss, relational_loss
+from hkd_edge.distill.label_budget import budgeted_batch
+from hkd_edge.distill.losses import (
+    concept_label_loss,
+    concept_log_probabilities,
+    concept_loss,
+    embedding_loss,
+    kd_loss,
+    relational_loss,
+)
 from hkd_edge.distill.teacher import AxisTables
 from hkd_edge.evaluate.metrics import predict_logits, top1
 from hkd_edge.models.network import Network
@@ -56,11 +64,12 @@ class DistillTask:
         answered = epoch % self._settings.views
         seen = epoch if self._settings.fresh_views else answered
         scale = image_scale(epoch, self._settings.training)
+        indices, labelled = budgeted_batch(indices, self._data.labelled, self._labelled_share)
         student: Network = self.module["student"]  # type: ignore[index]
         with autocast(self._data.device, self._precision):
             embedding = student.embed(self._data.view_batch(seen, indices, scale))
             logits = student.head(embedding)
-        return self._weighted(logits.float(), embedding.float(), answered, indices)
+        return self._weighted(logits.float(), embedding.float(), answered, indices, labelled)
 
     def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Top-1 of the student on the validation images."""
@@ -69,19 +78,37 @@ class DistillTask:
         logits = predict_logits(student, self._data.validation.images, normalize, self._precision)
         return {"top1": top1(logits, self._data.validation.labels)}
 
-    def _weighted(self, logits: Tensor, embedding: Tensor, view: int, indices: Tensor) -> Tensor:
+    @property
+    def _labelled_share(self) -> float:
+        """A student that learns from fine labels alone has no use for images without."""
+        weights = self._settings.weights.model_dump(exclude={"ce"})
+        return self._settings.labelled_share if any(weights.values()) else 1.0
+
+    def _weighted(self, logits: Tensor, embedding: Tensor, view: int, indices: Tensor, labelled: int) -> Tensor:
+        """The sum for a batch at `indices` (B,), of which the first `labelled` have a fine label."""
         weights, temperature = self._settings.weights, self._settings.temperature
         total = torch.zeros((), device=logits.device)
         if weights.ce > 0:
-            labels = self._data.train.labels[indices]
+            labels = self._data.train.labels[indices[:labelled]]
             smoothing = self._settings.training.label_smoothing
             classes = self._data.class_weights
-            total = total + weights.ce * F.cross_entropy(logits, labels, classes, label_smoothing=smoothing)
+            total = total + weights.ce * F.cross_entropy(logits[:labelled], labels, classes, label_smoothing=smoothing)
+        if weights.concept_labels > 0 and self._tables is not None:
+            total = total + weights.concept_labels * self._from_concept_labels(self._tables, logits, indices)
         if self._teachers.task is not None and weights.kd > 0:
             total = total + weights.kd * kd_loss(logits, self._teachers.task.logits(view, indices), temperature)
         if self._teachers.concept is not None:
             total = total + self._from_concepts(self._teachers.concept, logits, embedding, view, indices)
         return total
+
+    def _from_concept_labels(self, tables: AxisTables, logits: Tensor, indices: Tensor) -> Tensor:
+        """Cross-entropy of the concepts' masses q_a at temperature 1 with the labels of concepts, the mean over axes.
+
+        It is `concept_loss` with a teacher that is always sure and always right.
+        """
+        prior = self._settings.divide_prior
+        masses = [concept_log_probabilities(logits, each, 1.0, divide_prior=prior) for each in tables.memberships]
+        return concept_label_loss(masses, tables.class_to_concepts[self._data.train.labels[indices]])
 
     def _from_concepts(
         self, teacher: TeacherAnswers, logits: Tensor, embedding: Tensor, view: int, indices: Tensor

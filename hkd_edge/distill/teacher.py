@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hkd_edge.data.resident import ResidentData
+from hkd_edge.distill.label_budget import budgeted_batch
 from hkd_edge.distill.losses import concept_label_loss
 from hkd_edge.evaluate.metrics import predict_logits, top1
 from hkd_edge.recipe.schema import Training
@@ -69,7 +70,7 @@ class ConceptTeacherTask:
 
 
 class TaskTeacherTask:
-    """Cross-entropy with the class labels: what traditional distillation learns from."""
+    """Cross-entropy with the class labels: what traditional distillation learns from; sees images with labels alone."""
 
     def __init__(self, network: nn.Module, data: ResidentData, settings: Training, precision: str) -> None:
         self.module = network
@@ -79,6 +80,7 @@ class TaskTeacherTask:
 
     def loss(self, epoch: int, indices: Tensor) -> Tensor:
         """A new view every epoch."""
+        indices, _ = budgeted_batch(indices, self._data.labelled, 1.0)
         images = self._data.view_batch(epoch, indices, image_scale(epoch, self._settings))
         with autocast(self._data.device, self._precision):
             logits = self.module(images)

@@ -71,6 +71,17 @@ class Data(Section):
         lt=1,
     )
     split_seed: int = key(0, "Seed of the split into training, validation and test images.", ge=0, le=MAX_SEED)
+    label_fraction: float = key(
+        1.0,
+        "Share (0 to 1) of each class's training images whose fine label may be used; the concepts of all are known.",
+        typical="0.01 to 1",
+        gt=0,
+        le=1,
+    )
+    label_seed: int = key(0, "Seed of which images these are.", ge=0, le=MAX_SEED)
+    unlabelled_classes: Annotated[tuple[str, ...], Field(strict=False)] = key(
+        (), "Classes none of whose images keeps its fine label, for studies of unmet cases.", typical='["Coat"]'
+    )
     group_by: str | None = key(
         None,
         "For folder and list: regular expression on the file name; images for which it finds the same text (that of "

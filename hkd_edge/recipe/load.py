@@ -30,7 +30,16 @@ def load_recipe(path_or_name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = find_recipe(path_or_name)
     document = read_document(path, root=ROOT, noun="recipe", error=RecipeError)
-    return _validated(apply_overrides(document, overrides)).in_folder(path.parent)
+    return recipe_of(apply_overrides(document, overrides), path.parent)
+
+
+def recipe_of(document: Document, folder: Path) -> Recipe:
+    """The recipe that `document` is, whose relative paths start from `folder`.
+
+    Raises:
+        RecipeError: with all that is wrong with it, line by line.
+    """
+    return _validated(document).in_folder(folder)
 
 
 def dump_recipe(recipe: Recipe) -> str:

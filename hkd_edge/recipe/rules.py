@@ -42,6 +42,7 @@ def broken_rules(recipe: Mapping[str, Any]) -> Iterator[Broken]:
     yield from _some_weight_is_positive(recipe)
     yield from _teacher_has_concepts(recipe)
     yield from _concepts_of_data_are_there(recipe)
+    yield from _concept_labels_have_concepts(recipe)
     yield from _export_is_possible(recipe)
     yield from _tracking_shows_no_password(recipe)
 
@@ -97,6 +98,14 @@ def _concepts_of_data_are_there(recipe: Mapping[str, Any]) -> Iterator[Broken]:
     if _at(recipe, "concepts").get("hierarchy") == FROM_DATA and isinstance(dataset, str) and dataset not in OWN_IMAGES:
         reason = f"expected the path of a hierarchy for data set {dataset}, which brings no concepts, got {FROM_DATA}."
         yield ("concepts", "hierarchy"), f"{reason} Name a file; {' and '.join(OWN_IMAGES)} can have it."
+
+
+def _concept_labels_have_concepts(recipe: Mapping[str, Any]) -> Iterator[Broken]:
+    weight, concepts = _at(recipe, "distill", "weights").get("concept_labels"), recipe.get("concepts", {})
+    unnamed = isinstance(concepts, Mapping) and concepts.get("hierarchy") is None
+    if _is_number(weight) and weight > 0 and unnamed:
+        reason = f"expected a hierarchy for a weight > 0, got {weight} while recipe.concepts.hierarchy is null. "
+        yield ("distill", "weights", "concept_labels"), reason + "Name the file or set concept_labels to 0."
 
 
 def _export_is_possible(recipe: Mapping[str, Any]) -> Iterator[Broken]:

@@ -96,6 +96,9 @@ class Weights(Section):
     relational: float = key(
         0.0, "Weight of matching the similarities between the images of a batch.", typical="0 to 2", ge=0
     )
+    concept_labels: float = key(
+        0.0, "Weight of the cross-entropy with the concept labels, which needs no teacher.", typical="0 to 2", ge=0
+    )
     kd: float = key(0.0, "Weight of matching the task teacher's classes (traditional KD).", typical="0 to 2", ge=0)
 
 
@@ -123,6 +126,14 @@ class Distill(Section):
         False,
         "false = the student sees just the views that were answered, in turn; true = a new view in every epoch, "
         "while the answers still come from the cached views of the same image.",
+    )
+    labelled_share: float = key(
+        0.5,
+        "Share (0 to 1) of each batch that has fine labels where data.label_fraction hides some; the rest is drawn "
+        "from all images. Without a loss that could use the rest, all of the batch has labels.",
+        typical="0.25 to 0.75",
+        gt=0,
+        le=1,
     )
 
 

@@ -60,7 +60,7 @@ class Context:
     def split(self) -> Split:
         """The split that the data stage has written."""
         with np.load(self.run / "data" / "split.npz", allow_pickle=False) as stored:
-            return Split(stored["train"], stored["validation"])
+            return Split(stored["train"], stored["validation"], stored.get("labelled"))
 
     def hierarchy(self) -> Hierarchy:
         """The hierarchy that the concepts stage has written."""

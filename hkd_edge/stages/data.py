@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hkd_edge.data.dataset import Dataset, Origin, Split, pixel_statistics
+from hkd_edge.data.labelled import class_indices, labelled_images
 from hkd_edge.data.load import split_data
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage
@@ -29,6 +30,9 @@ def _inputs(context: Context) -> Mapping[str, Any]:
         "validation_fraction": data.validation_fraction,
         "split_seed": data.split_seed,
         "balance": data.balance,
+        "label_fraction": data.label_fraction,
+        "label_seed": data.label_seed,
+        "unlabelled_classes": data.unlabelled_classes,
     }
 
 
@@ -38,7 +42,7 @@ def _run(context: Context, key: str) -> list[Path]:
     folder = context.run / "data"
     folder.mkdir(exist_ok=True)
     with write_atomically(folder / "split.npz") as temporary:
-        np.savez(temporary, train=split.train, validation=split.validation)
+        np.savez(temporary, **_arrays(context, split))
     mean, std = pixel_statistics(dataset.train.images[split.train])
     counts = {"train": len(split.train), "validation": len(split.validation), "test": len(dataset.test)}
     facts = {
@@ -87,6 +91,18 @@ def _sides(dataset: Dataset, origin: Origin, split: Split) -> str:
     ):
         writer.writerows(zip(names, (dataset.classes[label] for label in labels), sides, strict=True))
     return text.getvalue()
+
+
+def _arrays(context: Context, split: Split) -> dict[str, Any]:
+    """The split, with the images that have a fine label if the recipe hides the labels of others."""
+    arrays = {"train": split.train, "validation": split.validation}
+    dataset, data = context.dataset, context.recipe.data
+    if data.label_fraction == 1 and not data.unlabelled_classes:
+        return arrays
+    hidden = class_indices(data.unlabelled_classes, dataset.classes)
+    labelled = labelled_images(dataset.train.labels[split.train], data.label_fraction, hidden, data.label_seed)
+    context.reporter.note("data", f"{len(labelled):,} of {len(split.train):,} training images keep their fine label")
+    return {**arrays, "labelled": labelled}
 
 
 DATA = Stage("data", _inputs, (), ("data", "stages/data"), _run)

@@ -13,7 +13,7 @@ DATA = "data: {dataset: digits}"
 
 @pytest.mark.parametrize(("given", "size"), [("48", (48, 48)), ("[32, 64]", (32, 64))])
 def test_one_number_is_a_square_and_two_are_height_and_width(write, small, given, size):
-    recipe = load_recipe(small, ["data={dataset: folder, root: x, image_size: %s}" % given])
+    recipe = load_recipe(small, [f"data={{dataset: folder, root: x, image_size: {given}}}"])
     assert recipe.data.image_size == size
     assert load_recipe(write(dump_recipe(recipe))) == recipe
 

@@ -78,3 +78,10 @@ def test_the_rules_hold_for_a_recipe_made_in_python_too(small):
 @pytest.mark.parametrize("junk", [None, 5, "x", True, [], [{}], {}, {"weights": 5}, {"weights": {"kd": "x"}}])
 def test_values_of_wrong_types_break_no_rule(junk):
     assert list(broken_rules(dict.fromkeys(("student", "distill", "export", "concepts"), junk))) == []
+
+
+def test_concept_labels_need_a_hierarchy(complaint):
+    assert complaint(overrides=("distill.weights.concept_labels=1",)) == (
+        "--set distill.weights.concept_labels=1: recipe.distill.weights.concept_labels: expected a hierarchy for a "
+        "weight > 0, got 1 while recipe.concepts.hierarchy is null. Name the file or set concept_labels to 0."
+    )

@@ -1,0 +1,150 @@
+"""A cell of a study: where it stands in the grid, the recipe that trains it, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hkd_edge.errors import RunDirectoryError
+from hkd_edge.recipe import Recipe
+
+FORMAT = "hkd-edge-study-cell"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One student to train. `variant` is "" for a method without variants; `unmet` is "" where no class is left out."""
+
+    method: str
+    variant: str
+    student: str
+    label_fraction: float
+    unmet: str
+    seed: int
+
+    @property
+    def title(self) -> str:
+        """What people call it.
+
+        >>> Cell("kd", "soft", "base", 0.05, "", 3).title
+        'kd/soft, student base, 5 % of the labels, seed 3'
+        """
+        unmet = f", without {self.unmet}" if self.unmet else ""
+        return (
+            f"{self.full_method}, student {self.student}, {labels_title(self.label_fraction)}{unmet}, seed {self.seed}"
+        )
+
+    @property
+    def full_method(self) -> str:
+        """The method with its variant."""
+        return f"{self.method}/{self.variant}" if self.variant else self.method
+
+    @property
+    def file_stem(self) -> str:
+        """A name for its files that tells it from the other cells of a study."""
+        parts = (self.full_method.replace("/", "+"), self.student, f"labels{self.label_fraction:g}", self.unmet)
+        stem = ".".join(re.sub(r"[^A-Za-z0-9_+.-]", "_", part) for part in parts if part)
+        return f"{stem}.seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with the recipe that trains it."""
+
+    cell: Cell
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a student answers of some images; accuracies and calibration error in percent.
+
+    `concepts` is by axis, `concept_mean` their mean (None without an axis that speaks of the images), and `severity`
+    the mean share of axes (0 to 1) on which a wrong answer does not even keep the concept (None without one).
+    """
+
+    images: int
+    top1: float
+    concepts: dict[str, float]
+    concept_mean: float | None
+    calibration_error: float
+    severity: float | None
+
+
+@dataclass(frozen=True)
+class TeacherFacts:
+    """A teacher that a cell's losses used: its size, its training, and its last accuracies on validation images."""
+
+    parameters: int
+    seconds: float
+    accuracies: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What came of a cell. `curve` is the top-1 on validation images after each epoch, in percent.
+
+    Seconds are those of the epochs; a teacher's are told with each cell that uses it, though it was trained once.
+    """
+
+    cell: Cell
+    key: str
+    parameters: int
+    validation: Measures
+    test: Measures
+    curve: tuple[float, ...]
+    seconds: float
+    teachers: dict[str, TeacherFacts]
+    machine: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; `read_result` is its inverse."""
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
+
+
+def read_result(path: Path) -> CellResult | None:
+    """The result in a file that `to_json` was written to; None if there is none.
+
+    Raises:
+        RunDirectoryError: if the file is something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _refusal(path, str(error)) from error
+    try:
+        if (content.pop("format"), content.pop("format_version")) != (FORMAT, FORMAT_VERSION):
+            raise _refusal(path, "another format")
+        return CellResult(
+            **{
+                **content,
+                "cell": Cell(**content["cell"]),
+                "validation": Measures(**content["validation"]),
+                "test": Measures(**content["test"]),
+                "curve": tuple(content["curve"]),
+                "teachers": {role: TeacherFacts(**facts) for role, facts in content["teachers"].items()},
+            }
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _refusal(path, f"other fields ({error})") from error
+
+
+def labels_title(fraction: float) -> str:
+    """A label budget in words.
+
+    >>> labels_title(0.05), labels_title(1.0)
+    ('5 % of the labels', 'all labels')
+    """
+    return "all labels" if fraction == 1 else f"{100 * fraction:g} % of the labels"
+
+
+def _refusal(path: Path, found: str) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{path}: expected the result of a cell in format {FORMAT} {FORMAT_VERSION}, got {found}. Remove the file."
+    )

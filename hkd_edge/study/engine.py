@@ -1,0 +1,221 @@
+"""Runs the cells of a study that are not done yet, in this process or in several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hkd_edge.errors import HkdEdgeError, RunDirectoryError, TrainingError
+from hkd_edge.report.wording import duration
+from hkd_edge.run.directory import hold_run
+from hkd_edge.study.cells import CellResult, read_result
+from hkd_edge.study.load import Plan
+from hkd_edge.study.work import Job, job_of, run_cell, train_teachers
+from hkd_edge_runtime.files import write_bytes_atomically
+
+STUDY_FILE = "study.yaml"
+Tell = Callable[[str], None]
+
+
+@contextmanager
+def open_study(folder: Path, text: bytes, *, resume: bool) -> Iterator[None]:
+    """Holds the study's folder against other processes, with a copy of its file in it.
+
+    Raises:
+        RunDirectoryError: if it holds a study and `resume` is not set, or something else, or is in use.
+    """
+    _check_existing(folder, resume=resume)
+    with hold_run(folder):
+        write_bytes_atomically(folder / STUDY_FILE, text)
+        yield
+
+
+def run_cells(plan: Plan, folder: Path, jobs: int, tell: Tell) -> list[CellResult]:
+    """The results of all cells of `plan`, in its order: those that are done are read, the others are run.
+
+    `jobs` processes share the processor's threads. `tell` is told a line for each cell that is done.
+
+    Raises:
+        TrainingError: at the end, if cells failed; the others are done.
+    """
+    all_jobs = [job_of(folder, planned) for planned in plan.cells]
+    done = {job: result for job in all_jobs if (result := finished(job)) is not None}
+    waiting = [job for job in all_jobs if job not in done]
+    progress = _Progress(len(all_jobs), len(done), tell)
+    failed: dict[str, str] = {}
+    for job, outcome in _in_turn(waiting) if jobs == 1 else _in_processes(waiting, jobs):
+        if isinstance(outcome, HkdEdgeError):
+            failed[job.planned.cell.title] = str(outcome)
+            progress.failed(job, outcome)
+        else:
+            done[job] = outcome
+            progress.done(job, outcome)
+    if failed:
+        raise TrainingError(_all_failed(failed))
+    return [done[job] for job in all_jobs]
+
+
+def finished(job: Job) -> CellResult | None:
+    """The result of a cell that was made by the same recipe and source; None if there is none."""
+    result = read_result(job.result_file)
+    return result if result is not None and result.key == job.key else None
+
+
+Outcomes = Iterator[tuple[Job, "CellResult | HkdEdgeError"]]
+
+
+def _by_teachers(jobs: list[Job]) -> dict[str, list[Job]]:
+    groups = defaultdict(list)
+    for job in jobs:
+        groups[job.teachers].append(job)
+    return groups
+
+
+def _in_turn(jobs: list[Job]) -> Outcomes:
+    for group in _by_teachers(jobs).values():
+        try:
+            train_teachers(group[0])
+        except HkdEdgeError as error:
+            yield from ((job, error) for job in group)
+            continue
+        for job in group:
+            try:
+                yield job, run_cell(job)
+            except HkdEdgeError as error:
+                yield job, error
+
+
+def _in_processes(jobs: list[Job], processes: int) -> Outcomes:
+    """Cells as they are done; those of one group wait for their teachers, which another group's cells need not."""
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    groups = _by_teachers(jobs)
+    with _environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"), _pool(processes, threads) as pool:
+        teaching = {pool.submit(train_teachers, group[0]): group for group in groups.values()}
+        training: dict[Future[CellResult], Job] = {}
+        while teaching or training:
+            waited: list[Future[Any]] = [*teaching, *training]
+            ended, _ = wait(waited, return_when=FIRST_COMPLETED)
+            for future in ended:
+                if future in training:
+                    yield training.pop(future), _outcome(future)
+                    continue
+                group = teaching.pop(future)
+                error = _outcome(future)
+                if isinstance(error, HkdEdgeError):
+                    yield from ((job, error) for job in group)
+                else:
+                    training.update({_submitted(pool, job): job for job in group})
+
+
+def _submitted(pool: ProcessPoolExecutor, job: Job) -> Future[CellResult]:
+    try:
+        return pool.submit(run_cell, job)
+    except BrokenProcessPool as error:
+        broken: Future[CellResult] = Future()
+        broken.set_exception(error)
+        return broken
+
+
+def _outcome(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except HkdEdgeError as error:
+        return error
+    except BrokenProcessPool:
+        return TrainingError("expected the process to train it, got its end (out of memory?). Lower --jobs.")
+
+
+@contextmanager
+def _pool(processes: int, threads: int) -> Iterator[ProcessPoolExecutor]:
+    context = multiprocessing.get_context("spawn")  # a fork would take torch's threads over half
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin_worker, initargs=(threads,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker(threads: int) -> None:
+    import signal
+
+    import torch
+
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the worker at once, without a traceback of its own
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed must not hold cells that a resumed study wants."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Sets variables for the processes that are started within; what the user has set stays."""
+    added = [name for name in variables if name not in os.environ]
+    os.environ.update({name: variables[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+class _Progress:
+    """Tells of each cell that ends, and how long the others will take at the pace so far."""
+
+    def __init__(self, cells: int, done: int, tell: Tell) -> None:
+        self._cells = cells
+        self._before = self._ended = done
+        self._tell = tell
+        self._started = time.perf_counter()
+        if done:
+            tell(f"{done} of {cells} cells are done already")
+
+    def done(self, job: Job, result: CellResult) -> None:
+        self._end(job, f"validation {result.validation.top1:.2f} %, {result.seconds:.1f} s")
+
+    def failed(self, job: Job, error: HkdEdgeError) -> None:
+        self._end(job, f"failed: {error}")
+
+    def _end(self, job: Job, text: str) -> None:
+        self._ended += 1
+        pace = (time.perf_counter() - self._started) / (self._ended - self._before)
+        left = duration(pace * (self._cells - self._ended))
+        self._tell(f"[{self._ended}/{self._cells}] {job.planned.cell.title}: {text}; about {left} left")
+
+
+def _all_failed(failed: dict[str, str]) -> str:
+    lines = "\n".join(f"  {title}: {text}" for title, text in failed.items())
+    return f"expected every cell to be trained, got {len(failed)} that failed; go on by --resume:\n{lines}"
+
+
+def _check_existing(folder: Path, *, resume: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise RunDirectoryError(f"{folder}: expected a study's folder, got a file. Name another by -o.")
+    entries = {entry.name for entry in folder.iterdir()} - {".lock"}
+    if entries and STUDY_FILE not in entries:
+        raise RunDirectoryError(
+            f"{folder}: expected a study's folder or an empty one, got a folder with other files "
+            f"({', '.join(sorted(entries)[:3])}). Nothing was touched. Name another by -o."
+        )
+    if entries and not resume:
+        raise RunDirectoryError(
+            f"{folder}: expected no study yet, got one. Go on with it by --resume (cells that are done are kept) "
+            "or name another folder by -o."
+        )

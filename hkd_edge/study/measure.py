@@ -1,0 +1,78 @@
+"""What a cell's student answers of validation and test images, in torch fp32."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hkd_edge.data.dataset import ImageSet
+from hkd_edge.evaluate.accuracy import measure_accuracy, outputs_from_logits
+from hkd_edge.evaluate.metrics import predict_logits
+from hkd_edge.run.context import Context
+from hkd_edge.stages.distill import load_student
+from hkd_edge.study.cells import Measures
+from hkd_edge_runtime.hierarchy import SILENT, Hierarchy
+
+
+def measure_student(context: Context, unmet: str) -> tuple[Measures, Measures]:
+    """The student of a run on its validation images and on its test images; of the class `unmet` alone if there is one.
+
+    Raises:
+        ValueError: if `unmet` is a class without such an image.
+    """
+    dataset = context.dataset
+    subsets = (dataset.train.take(context.split().validation), dataset.test)
+    if unmet:
+        subsets = tuple(_of_class(each, dataset.classes.index(unmet)) for each in subsets)  # type: ignore[assignment]
+    student, hierarchy = load_student(context), context.hierarchy()
+    validation, test = (
+        measures_of(
+            predict_logits(student, torch.from_numpy(each.images).to(context.device), context.resident.normalize)
+            .cpu()
+            .numpy(),
+            each.labels,
+            hierarchy,
+        )
+        for each in subsets
+    )
+    return validation, test
+
+
+def measures_of(logits: NDArray[np.float32], labels: NDArray[np.int64], hierarchy: Hierarchy) -> Measures:
+    """The measures of logits (N, C) for images with labels (N,)."""
+    accuracy = measure_accuracy(outputs_from_logits(logits, hierarchy), labels, hierarchy)
+    return Measures(
+        images=accuracy.images,
+        top1=accuracy.top1,
+        concepts=dict(accuracy.concepts),
+        concept_mean=accuracy.concept_mean,
+        calibration_error=accuracy.calibration_error,
+        severity=mistake_severity(logits.argmax(axis=1), labels, hierarchy),
+    )
+
+
+def mistake_severity(answers: NDArray[np.int64], labels: NDArray[np.int64], hierarchy: Hierarchy) -> float | None:
+    """How far wrong answers (N,) lie from the labels (N,) in the hierarchy: 0 keeps all concepts, 1 keeps none.
+
+    Of each mistake the share of axes on which its class has not the label's concept, of the axes that speak of the
+    label; then the mean over the mistakes. Mistakes on labels of which no axis speaks are left out; None if none is
+    left. For a tree, whose axes are its levels, this is the height of the lowest common ancestor over the depth
+    (L. Bertinetto et al., arXiv 1912.09393, section 2), less the level of the classes themselves.
+    """
+    if not hierarchy.axes:
+        return None
+    concepts = np.array([axis.class_to_concept for axis in hierarchy.axes]).T
+    wrong = answers != labels
+    right_concepts, given = concepts[labels[wrong]], concepts[answers[wrong]]
+    spoken = right_concepts != SILENT
+    lost = ((right_concepts != given) & spoken).sum(axis=1)
+    told = spoken.sum(axis=1)
+    return float(np.mean(lost[told > 0] / told[told > 0])) if (told > 0).any() else None
+
+
+def _of_class(images: ImageSet, label: int) -> ImageSet:
+    chosen = images.take(np.flatnonzero(images.labels == label))
+    if not len(chosen):
+        raise ValueError(f"expected images of class {label}, got none.")
+    return chosen
