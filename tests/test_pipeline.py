@@ -25,7 +25,7 @@ from hkd_edge_runtime.manifest import read_manifest
 from hkd_edge_runtime.tensorrt.record import BatchProfile
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("data", "concepts", "teach", "distill", "export", "validate", "bundle")
+STAGES = ("data", "concepts", "teach", "distill", "export", "validate", "bundle", "report")
 ONE_TARGET = ("--set", "export.targets=[onnxruntime]")
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -24,7 +24,7 @@ def test_one_number_is_a_square_and_two_are_height_and_width(write, small, given
         ("dataset: folder, image_size: 32", "root: expected the folder of images for data set folder, got null."),
         ("dataset: list, image_size: 32", "root: expected the CSV or Parquet file that lists the images for data set"),
         ("dataset: folder, root: x", "image_size: expected height and width in pixels for data set folder, got null."),
-        ("dataset: folder, root: x, image_size: [3]", "image_size: expected null or one side in pixels or [height, wi"),
+        ("dataset: folder, root: x, image_size: [9]", "image_size: expected null or one side in pixels or [height, wi"),
         ("dataset: folder, root: x, image_size: [9, 3]", "image_size[1]: expected a whole number >= 4, got 3."),
         ("dataset: folder, root: x, image_size: true", "image_size: expected null or one side in pixels or [height, w"),
         ("dataset: folder, root: x, image_size: 9, group_by: '('", "group_by: expected a regular expression, got '('"),
