@@ -10,6 +10,8 @@ WARM_UP untimed ones. Nets, losses, batch, augmentation and optimiser are the sa
 from __future__ import annotations
 
 import copy
+import dataclasses
+import functools
 import itertools
 import sys
 import tempfile
@@ -26,7 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Subset
 
 from hkd_edge.concepts.load import load_hierarchy
-from hkd_edge.data.augment import Normalization
+from hkd_edge.data.augment import View
 from hkd_edge.data.dataset import Split, pixel_statistics
 from hkd_edge.data.load import load_dataset
 from hkd_edge.data.resident import ResidentData
@@ -73,24 +75,39 @@ class Setting:
         self.trained: Network = self.teacher if job == "teacher" else self.student
 
 
-def ours(setting: Setting) -> Iterator[object]:
-    """The steps of `hkd_edge.train.loop`, told to a reporter as in a run; the teacher's answers are cached."""
-    keep_freed_memory()
+def ours(setting: Setting, *, change: str = "") -> Iterator[object]:
+    """The steps of `hkd_edge.train.loop`, told to a reporter as in a run; the teacher's answers are cached.
+
+    With a `change`, one of `CHANGES`, as they were or could have been.
+    """
+    if change != "memory goes back to the system":
+        keep_freed_memory()
+    if change == "one thread":
+        torch.set_num_threads(1)
+    precision = "bf16" if change == "bf16" else "fp32"
     data, count = setting.data, len(setting.data.train)
     everything = Split(np.arange(count), np.arange(1))
     resident = ResidentData(data, everything, Augment(flip=True, shift_px=SHIFT_PX), 0, torch.device("cpu"))
-    trained = setting.trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layout = torch.contiguous_format if change == "contiguous" else torch.channels_last
+    trained = setting.trained.to(memory_format=layout)  # type: ignore[call-overload]
+    if change == "torch.compile":
+        trained.backbone = torch.compile(trained.backbone)
     task: Any
     if setting.job == "teacher":
-        task = ConceptTeacherTask(trained, resident, setting.hierarchy, SETTINGS, "fp32")
+        task = ConceptTeacherTask(trained, resident, setting.hierarchy, SETTINGS, precision)
     else:
         logits = torch.randn(1, count, setting.teacher.head.out_features)
         teachers = Teachers(TeacherAnswers(logits, torch.zeros(1, count, 1, dtype=torch.half)), None)
-        settings = Distill(
-            training=SETTINGS, temperature=TEMPERATURE, weights=WEIGHTS, views=1, fresh_views=True
-        )
-        task = DistillTask(trained, resident, setting.hierarchy, settings, teachers, "fp32")
+        settings = Distill(training=SETTINGS, temperature=TEMPERATURE, weights=WEIGHTS, views=1, fresh_views=True)
+        task = DistillTask(trained, resident, setting.hierarchy, settings, teachers, precision)
+    if change == "without augmentation":
+        resident._views = {epoch: View(None, None, None) for epoch in range(SETTINGS.epochs)}
     run = Run(task, Fit(SETTINGS, count, 0, torch.device("cpu"), Path(), ""))
+    if change == "fused SGD":
+        for group in run.optimizer.param_groups:
+            group.update(fused=True, foreach=False)
+    if change == "average of the weights":
+        run = Run(task, dataclasses.replace(run.job, settings=SETTINGS.model_copy(update={"ema_decay": 0.999})))
     progress = Reporter(Console(quiet=True)).training("", "", "", count)
     return itertools.chain.from_iterable(run.steps(epoch, progress) for epoch in range(SETTINGS.epochs))
 
@@ -239,6 +256,16 @@ def channels_last(loop: Callable[..., Iterator[object]], workers: int) -> Callab
     return start
 
 
+CHANGES = (
+    "memory goes back to the system",
+    "contiguous",
+    "fused SGD",
+    "torch.compile",
+    "bf16",
+    "one thread",
+    "without augmentation",
+    "average of the weights",
+)
 CONTENDERS: dict[str, Callable[[Setting], Iterator[object]]] = {
     "hkd-edge": ours,
     "torchdistill, 0 workers": lambda setting: torchdistill(setting, 0),
@@ -248,6 +275,7 @@ CONTENDERS: dict[str, Callable[[Setting], Iterator[object]]] = {
     "plain DataLoader, 2 workers": lambda setting: plain(setting, 2),
     "torchdistill with its cache, 0 workers": lambda setting: torchdistill(setting, 0, cached=True),
     "torchdistill with its cache, 2 workers": lambda setting: torchdistill(setting, 2, cached=True),
+    **{f"hkd-edge, {change}": functools.partial(ours, change=change) for change in CHANGES},
 }
 
 

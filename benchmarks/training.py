@@ -28,11 +28,10 @@ from pathlib import Path
 from types import TracebackType
 
 import torch
+from contenders import CHANGES  # scripts beside this one
+from wrapper import median_interval
 
 from hkd_edge_runtime.board import read_board
-
-sys.path.insert(0, str(Path(__file__).parent))
-from wrapper import median_interval  # noqa: E402  a script beside this one
 
 OURS = "hkd-edge"
 RIVALS = (
@@ -42,6 +41,7 @@ RIVALS = (
     "plain DataLoader, 0 workers",
     "plain DataLoader, 2 workers",
 )
+CHANGED = tuple(f"{OURS}, {change}" for change in CHANGES)
 CACHED = ("torchdistill with its cache, 0 workers", "torchdistill with its cache, 2 workers")
 BATCH_SIZE = 128
 WARM_UP = 5  # uses up the four batches that two workers have prepared while another was timed
@@ -91,7 +91,9 @@ class Contender:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name}: expected an answer, got its end: {self._process.communicate()[1][-2000:]}")
+            raise RuntimeError(
+                f"{self.name}: expected an answer, got its end: {self._process.communicate()[1][-2000:]}"
+            )
         return line
 
     def images_per_s(self, steps: int) -> float:
@@ -138,14 +140,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="steps of each in a round (default 8)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--cached-torchdistill", type=Path, metavar="FOLDER")
+    parser.add_argument("--changes", action="store_true", help="our own loop with changes in the place of others'")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     speeds = []
     for job in ("teacher", "student") if options.job == "both" else (options.job,):
-        names = [OURS, *RIVALS]
-        if job == "student" and options.cached_torchdistill:
+        names = [OURS, *(CHANGED if options.changes else RIVALS)]
+        if job == "student" and options.cached_torchdistill and not options.changes:
             names += CACHED
-        elif job == "student":
+        elif job == "student" and not options.changes:
             warnings.warn(f"{CACHED[0]}: left out, no --cached-torchdistill was given", stacklevel=1)
         speeds += measure(job, names, options.rounds, options.steps, options.threads, options.cached_torchdistill)
     report = {
