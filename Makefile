@@ -6,7 +6,7 @@ RECIPE ?= recipes/fashion_mnist.yaml
 RUN ?= runs/fashion_mnist
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run test test-all lint clean
+.PHONY: setup run test test-all bench lint clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml runtime/hkd_edge_runtime/__init__.py
@@ -27,6 +27,11 @@ test: setup lint
 
 test-all: setup lint
 	$(BIN)/python -m pytest --durations=10
+
+# BENCH="--full --run runs/fashion_mnist" measures longer, on that run.
+bench: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

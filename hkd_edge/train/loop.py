@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from hkd_edge.data.augment import generator_for
 from hkd_edge.errors import TrainingError
 from hkd_edge.recipe.schema import Training
 from hkd_edge.train.checkpoint import load_checkpoint, save_checkpoint
+from hkd_edge.train.memory import keep_freed_memory
 from hkd_edge.train.optimizer import learning_rate_factor, make_optimizer
 
 _ORDER_STREAM = 1  # keeps the order of the images apart from what else is drawn from the same seed
@@ -88,7 +90,8 @@ def fit(task: Task, job: Fit, progress: Progress) -> list[EpochResult]:
     Raises:
         TrainingError: if the loss is not finite.
     """
-    run = _Run(task, job)
+    keep_freed_memory()
+    run = Run(task, job)
     run.restore()
     for result in run.history:
         progress.epoch(result, job.settings.epochs)
@@ -104,7 +107,7 @@ def fit(task: Task, job: Fit, progress: Progress) -> list[EpochResult]:
     return run.history
 
 
-class _Run:
+class Run:
     """The state of a training that a checkpoint must hold: weights, optimiser, average, history."""
 
     def __init__(self, task: Task, job: Fit) -> None:
@@ -121,11 +124,24 @@ class _Run:
 
     def train_epoch(self, epoch: int, progress: Progress) -> float:
         """The mean loss of one epoch."""
+        job = self.job
+        total = torch.zeros((), device=job.device)
+        for loss in self.steps(epoch, progress):
+            total += loss
+        mean = total.item() / job.steps_per_epoch
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"expected a finite training loss, got {mean} in epoch {epoch + 1}. "
+                "Lower the learning rate (recipe key training.learning_rate) or raise warmup_fraction."
+            )
+        return mean
+
+    def steps(self, epoch: int, progress: Progress) -> Iterator[Tensor]:
+        """Takes the steps of one epoch, each when its detached loss () is asked for."""
         job, total_steps = self.job, self.job.steps_per_epoch * self.job.settings.epochs
         order = torch.randperm(job.image_count, generator=generator_for(job.seed, _ORDER_STREAM, epoch))
         order = order.to(job.device)
         self.task.module.train()
-        total = torch.zeros((), device=job.device)
         for step in range(job.steps_per_epoch):
             done = epoch * job.steps_per_epoch + step
             factor = learning_rate_factor(done, total_steps, job.settings.warmup_fraction)
@@ -135,17 +151,10 @@ class _Run:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-            total += loss.detach()
             if self.average is not None and done % _EMA_EVERY_STEPS == 0:
                 self.average.update_parameters(self.task.module)
             progress.step(done + 1, total_steps)
-        mean = total.item() / job.steps_per_epoch
-        if not math.isfinite(mean):
-            raise TrainingError(
-                f"expected a finite training loss, got {mean} in epoch {epoch + 1}. "
-                "Lower the learning rate (recipe key training.learning_rate) or raise warmup_fraction."
-            )
-        return mean
+            yield loss.detach()
 
     def save(self) -> None:
         """Writes the checkpoint; a kill at any moment leaves the old one or the new one."""

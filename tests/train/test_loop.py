@@ -13,7 +13,7 @@ from hkd_edge.errors import TrainingError
 from hkd_edge.recipe.schema import Training
 from hkd_edge.train.checkpoint import load_weights, save_weights
 from hkd_edge.train.device import has_fast_bf16, select_device, select_precision
-from hkd_edge.train.loop import EpochResult, Fit, fit
+from hkd_edge.train.loop import EpochResult, Fit, Run, fit
 from hkd_edge.train.optimizer import image_scale, learning_rate_factor, make_optimizer
 
 
@@ -79,6 +79,15 @@ def test_a_training_that_was_interrupted_ends_with_the_same_bits(tmp_path: Path,
     assert equal(whole.module, resumed.module)
     assert len(progress.steps) == 2 * job(tmp_path).steps_per_epoch  # two epochs were left
     assert len(progress.epochs) == 4  # and the earlier ones are told again
+
+
+def test_steps_are_taken_when_they_are_asked_for(tmp_path: Path) -> None:
+    task, progress = LineTask(), Silent()
+    steps = Run(task, job(tmp_path)).steps(0, progress)
+    assert progress.steps == []
+    assert next(steps).shape == ()
+    assert progress.steps == [(1, 24)]
+    assert len(list(steps)) == 5
 
 
 def test_a_checkpoint_of_another_key_is_left_unused(tmp_path: Path) -> None:
