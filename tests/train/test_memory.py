@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-# Faults of ten blocks of 64 MiB, each written and freed before the next.
+# Faults of sixty blocks of 64 MiB, each written and freed before the next. The heap first grows by some of them.
 CODE = """
 import resource, sys, torch
 from hkd_edge.train.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
+for _ in range(60):
     torch.ones(2**24)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -28,4 +28,4 @@ def faults(how: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep freed memory")
 def test_blocks_above_32_mib_cost_page_faults_once() -> None:
-    assert faults("keep") * 4 < faults("give back")
+    assert faults("keep") * 3 < faults("give back")
