@@ -6,7 +6,7 @@ RECIPE ?= recipes/fashion_mnist.yaml
 RUN ?= runs/fashion_mnist
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run test test-all bench lint clean
+.PHONY: setup run test test-all bench docs lint clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml runtime/hkd_edge_runtime/__init__.py
@@ -32,6 +32,11 @@ test-all: setup lint
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+# The site in build/site; needs no network. First the pages that are made from the code are written anew.
+docs: setup
+	$(BIN)/python -m docs.tools.pages
+	$(BIN)/python -m docs.tools.site
 
 clean:
 	rm -rf $(VENV) build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

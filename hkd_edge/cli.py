@@ -10,52 +10,49 @@ import click
 
 from hkd_edge import __version__
 from hkd_edge.bundle_commands import bundle
+from hkd_edge.command_help import OrderedGroup, examples
+from hkd_edge.completion import (
+    PRECISIONS,
+    PROGRAM,
+    complete_bundle,
+    complete_precision,
+    complete_recipe_or_run,
+    complete_run,
+    complete_source,
+    complete_study,
+    complete_target,
+    completion,
+)
 from hkd_edge.concepts_commands import concepts
 from hkd_edge.data_commands import data
+from hkd_edge.recipes_commands import recipes
 from hkd_edge_runtime.errors import HkdEdgeError
 from hkd_edge_runtime.targets import ALIASES, TARGETS, canonical_name
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _TARGETS = (*TARGETS, *ALIASES)
-_PRECISIONS = ("fp32", "fp16", "int8")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-class _Commands(click.Group):
-    """A group that names the nearest command for an unknown one and lists commands in the order of the work."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        from hkd_edge_runtime.errors import did_you_mean
-
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = did_you_mean(args[0], list(self.commands))
-            raise click.UsageError(f"{error.message}{near}", ctx) from error
-
-
-@click.group(cls=_Commands, context_settings=_CONTEXT)
+@click.group(
+    cls=OrderedGroup,
+    context_settings=_CONTEXT,
+    epilog=examples(
+        "hkd-edge run digits -o runs/digits               # the whole way",
+        "hkd-edge predict runs/digits/bundle photo.png    # ask the result",
+        "hkd-edge doctor                                  # what this machine can do",
+    ),
+)
 @click.version_option(__version__, "-V", "--version", prog_name="hkd-edge")
 def cli() -> None:
-    """From a labelled set of images to a verified, quantized classifier on an edge board.
-
-    \b
-    hkd-edge run fashion_mnist -o runs/fashion_mnist     the whole way
-    hkd-edge predict runs/fashion_mnist/bundle IMAGE     ask the result
-    hkd-edge doctor                                      what this machine can do
-    """
+    """From a labelled set of images to a verified, quantized classifier on an edge board."""
 
 
-def _stage_command(name: str, until: str, text: str, group: click.Group = cli) -> None:
-    """Adds the command `name` to `group`, which runs the pipeline up to and with stage `until`."""
+def _stage_command(name: str, until: str, text: str, lines: tuple[str, ...], group: click.Group = cli) -> None:
+    """Adds the command `name` to `group`, which runs the pipeline up to and with stage `until`; `lines` show it."""
 
-    @group.command(name, help=text)
-    @click.argument("recipe", metavar="RECIPE|RUN")
+    @group.command(name, help=text, epilog=examples(*lines))
+    @click.argument("recipe", metavar="RECIPE|RUN", shell_complete=complete_recipe_or_run)
     @click.option(
         "-o",
         "--output",
@@ -106,9 +103,17 @@ def _run(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: An
         click.echo(f"The bundle is in {output / 'bundle'}. Ask it: hkd-edge predict {output / 'bundle'} IMAGE...")
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "hkd-edge init birds --data photos/",
+        "hkd-edge run birds/recipe.yaml -o birds/run",
+        "hkd-edge predict birds/run/bundle photo.jpg",
+    )
+)
 @click.argument("project", type=click.Path(path_type=Path))
-@click.option("--data", "source", required=True, metavar="FOLDER|LIST", type=click.Path(path_type=Path))
+@click.option(
+    "--data", "source", required=True, metavar="FOLDER|LIST", type=click.Path(path_type=Path), help="Your images."
+)
 @click.option("--image-size", type=click.IntRange(8), help="Side in pixels. [default: by the images and this machine]")
 @click.option(
     *("--minutes", "minutes"),
@@ -122,11 +127,6 @@ def init(project: Path, source: Path, image_size: int | None, minutes: float) ->
 
     The images are a folder with a subfolder for each class, any number of folders deep, or a CSV or Parquet list.
     Says what it chose (image size, student, epochs) and why.
-
-    \b
-    hkd-edge init birds --data photos/
-    hkd-edge run birds/recipe.yaml -o birds/run
-    hkd-edge predict birds/run/bundle photo.jpg
     """
     from rich.console import Console
 
@@ -138,17 +138,52 @@ def init(project: Path, source: Path, image_size: int | None, minutes: float) ->
             click.echo(line)
 
 
-_stage_command("run", "report", "Take RECIPE the whole way, from its images to a verified bundle and its report.")
+_stage_command(
+    "run",
+    "report",
+    "Take RECIPE the whole way, from its images to a verified bundle and its report.",
+    (
+        "hkd-edge run digits -o runs/digits",
+        "hkd-edge run my.yaml --set distill.temperature=2",
+        "hkd-edge run runs/digits                         # go on with a run",
+    ),
+)
 cli.add_command(data)
-_stage_command("make", "data", "Load and check the images and hold validation images out.", data)
+_stage_command(
+    "make",
+    "data",
+    "Load and check the images and hold validation images out.",
+    ("hkd-edge data make my.yaml -o runs/mine",),
+    data,
+)
 cli.add_command(concepts)
-_stage_command("make", "concepts", "Check the hierarchy and measure what it tells of the classes.", concepts)
-_stage_command("teach", "teach", "Train the teachers.")
-_stage_command("distill", "distill", "Train the student; everything up to here.")
+_stage_command(
+    "make",
+    "concepts",
+    "Check the hierarchy and measure what it tells of the classes.",
+    ("hkd-edge concepts make fashion_mnist",),
+    concepts,
+)
+_stage_command("teach", "teach", "Train the teachers.", ("hkd-edge teach fashion_mnist -o runs/fashion_mnist",))
+_stage_command(
+    "distill",
+    "distill",
+    "Train the student; everything up to here.",
+    (
+        "hkd-edge distill digits -o runs/soft --set distill.temperature=8",
+        "hkd-edge distill runs/soft                       # go on with it",
+    ),
+)
 
 
-@cli.command()
-@click.argument("source", metavar="RECIPE|RUN|FILE")
+@cli.command(
+    epilog=examples(
+        "hkd-edge export runs/digits --target trt --precision fp16",
+        "hkd-edge export runs/digits/student/student.pt --target ov --images photos/",
+        "hkd-edge export digits --target onnx --dry-run",
+    )
+)
+@click.argument("source", metavar="RECIPE|RUN|FILE", shell_complete=complete_source)
 @click.option(
     "-t",
     "--target",
@@ -157,7 +192,7 @@ _stage_command("distill", "distill", "Train the student; everything up to here."
     type=click.Choice(_TARGETS),
     help="Runtime to make files for; repeatable.",
 )
-@click.option("--precision", "precisions", multiple=True, type=click.Choice(_PRECISIONS), help="Repeatable.")
+@click.option("--precision", "precisions", multiple=True, type=click.Choice(PRECISIONS), help="Repeatable.")
 @click.option("--max-drop", type=click.FloatRange(0), help="Points of top-1 that int8 may lose. [default: 0.5]")
 @click.option("--images", type=click.Path(path_type=Path), help="For FILE: images to calibrate int8 and to compare by.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Run directory, or for FILE the folder to write.")
@@ -182,11 +217,6 @@ def export(
     Of a RUN (or a RECIPE, whose earlier stages then come first), or of a bare FILE: the student.pt of a run, or an fp32
     .onnx file that keeps the contract (uint8 images in, logits and probabilities out). Targets and precisions are added
     to those that a RUN has; for a RECIPE they take the place of its own.
-
-    \b
-    hkd-edge export runs/digits --target trt --precision fp16
-    hkd-edge export runs/digits/student/student.pt --target ov --images photos/
-    hkd-edge export digits --target onnx --dry-run
     """
     from hkd_edge.delivery.request import Request, describe, export_bare_file, is_exportable, overrides_for
 
@@ -208,8 +238,13 @@ def export(
     _run(source, output, added, until="export", resume=resume, overwrite=overwrite)
 
 
-@cli.command()
-@click.argument("source", metavar="RUN|BUNDLE|RECIPE")
+@cli.command(
+    epilog=examples(
+        "hkd-edge validate runs/digits --max-p95-ms 2 --junit gates.xml",
+        "hkd-edge validate bundle.hkd --data photos/ --target ov",
+    )
+)
+@click.argument("source", metavar="RUN|BUNDLE|RECIPE", shell_complete=complete_source)
 @click.option(
     *("-t", "--target", "--targets", "targets"),
     multiple=True,
@@ -243,10 +278,6 @@ def validate(
 
     Nothing is made again. Gates that are not given are those of the recipe. A failed gate ends with exit code 9. For a
     RECIPE everything up to there is made first, in runs/NAME or the folder given by -o.
-
-    \b
-    hkd-edge validate runs/digits --max-p95-ms 2 --junit gates.xml
-    hkd-edge validate bundle.hkd --data photos/ --target ov
     """
     from rich.console import Console
 
@@ -264,8 +295,8 @@ def validate(
             validate_recipe(source, request, overrides, reporter)
 
 
-@cli.command()
-@click.argument("runs", nargs=-1, metavar="RUN RUN...", type=click.Path(path_type=Path))
+@cli.command(epilog=examples("hkd-edge compare runs/plain runs/distilled -o comparison.html"))
+@click.argument("runs", nargs=-1, metavar="RUN RUN...", type=click.Path(path_type=Path), shell_complete=complete_run)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="HTML page to write.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="JSON file to write.")
 @click.option(
@@ -276,17 +307,20 @@ def compare(runs: tuple[Path, ...], output: Path | None, json_file: Path | None,
 
     Each run against the baseline, its student and every artefact that both have: on how many of the same test images
     only one is right, the difference with its interval, and McNemar's test, corrected for the number of comparisons.
-
-    \b
-    hkd-edge compare runs/plain runs/distilled -o comparison.html
     """
     from hkd_edge.compare.command import run_compare
 
     run_compare(runs, output, json_file, baseline)
 
 
-@cli.command()
-@click.argument("study", metavar="STUDY")
+@cli.command(
+    epilog=examples(
+        "hkd-edge study digits --dry-run",
+        "hkd-edge study digits -o studies/digits --jobs 2",
+        "hkd-edge study digits -o studies/digits --resume",
+    )
+)
+@click.argument("study", metavar="STUDY", shell_complete=complete_study)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder. [default: studies/NAME of the study]")
 @click.option("--resume", is_flag=True, help="Go on with a study that is there; cells that are done are kept.")
 @click.option(
@@ -294,25 +328,44 @@ def compare(runs: tuple[Path, ...], output: Path | None, json_file: Path | None,
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and do nothing.")
 def study(study: str, output: Path | None, resume: bool, jobs: int, dry_run: bool) -> None:
-    """Train methods x seeds x label budgets x students as STUDY (a file or a name) says, and compare seed by seed.
-
-    \b
-    hkd-edge study digits -o studies/digits
-    """
+    """Train methods x seeds x label budgets x students as STUDY (a file or a name) says, and compare seed by seed."""
     from hkd_edge.study.command import run_study
 
     run_study(study, output, resume=resume, jobs=jobs, dry_run=dry_run)
 
 
-_stage_command("make", "bundle", "Put what was found good into a bundle for the board; everything up to there.", bundle)
+_stage_command(
+    "make",
+    "bundle",
+    "Put what was found good into a bundle for the board; everything up to there.",
+    ("hkd-edge bundle make runs/digits",),
+    bundle,
+)
 cli.add_command(bundle)
 
 
-@cli.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@cli.command(
+    epilog=examples(
+        "hkd-edge predict runs/digits/bundle three.png --top 3",
+        "hkd-edge predict birds.hkd photos/*.jpg --json --require-signature release.pub.pem",
+    )
+)
+@click.argument("bundle", type=click.Path(path_type=Path), shell_complete=complete_bundle)
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--target", default="auto", show_default=True, help=f"auto, {', '.join(TARGETS)}.")
-@click.option("--precision", default="auto", show_default=True, help=f"auto, {', '.join(_PRECISIONS)}.")
+@click.option(
+    "--target",
+    default="auto",
+    show_default=True,
+    help=f"auto, {', '.join(TARGETS)}.",
+    shell_complete=complete_target,
+)
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    help=f"auto, {', '.join(PRECISIONS)}.",
+    shell_complete=complete_precision,
+)
 @click.option("--top", default=1, show_default=True, type=click.IntRange(1), help="How many classes to show.")
 @click.option("--require-signature", "key", metavar="KEY", help="Public key by which BUNDLE must be signed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each image.")
@@ -327,8 +380,14 @@ def predict(
     sys.exit(runtime_main([*arguments, "--top", str(top), *required, *(["--json"] if as_json else [])]))
 
 
-@cli.command()
-@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@cli.command(
+    epilog=examples(
+        "hkd-edge bench runs/digits/bundle",
+        "hkd-edge bench runs/digits/bundle --host pi@raspberrypi",
+        "hkd-edge bench --host pi@raspberrypi --clean",
+    )
+)
+@click.argument("bundle", required=False, type=click.Path(path_type=Path), shell_complete=complete_bundle)
 @click.option("--host", metavar="USER@BOARD", help="Measure there, over ssh, instead of here.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the board's ssh server.")
 @click.option("--ssh-option", "ssh_options", multiple=True, metavar="KEY=VALUE", help="As ssh's -o; repeatable.")
@@ -337,9 +396,14 @@ def predict(
 @click.option("--directory", help="Our folder on the board. [default: ~/.cache/hkd-edge/bench]")
 @click.option("--clean", is_flag=True, help="Remove our folder on the board, at the end or without BUNDLE at once.")
 @click.option("--timeout", type=click.FloatRange(1), default=3600, help="Seconds for the board. [default: 3600]")
-@click.option("--target", default="auto", help="onnxruntime, openvino, ... [default: all that work there]")
-@click.option("--precision", default="auto", help="fp32, int8, ... [default: all]")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--target",
+    default="auto",
+    help="onnxruntime, openvino, ... [default: all that work there]",
+    shell_complete=complete_target,
+)
+@click.option("--precision", default="auto", help="fp32, int8, ... [default: all]", shell_complete=complete_precision)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")
 @click.option("--batch", "batches", type=click.IntRange(1), multiple=True, help="Repeatable. [default: 8 and 32]")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Per artefact and batch. [default: 2]")
 @click.option("--repeats", type=click.IntRange(1), help="How often, instead of --seconds.")
@@ -353,18 +417,14 @@ def bench(bundle: Path | None, **options: Any) -> None:
 
     On a board all is kept in one folder for the next time. In a run directory the figures of a board are also written
     to RUN/boards.
-
-    \b
-    hkd-edge bench runs/digits/bundle
-    hkd-edge bench runs/digits/bundle --host pi@raspberrypi
     """
     from hkd_edge.board.command import run_bench
 
     run_bench(bundle, **options)
 
 
-@cli.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@cli.command(epilog=examples("hkd-edge report runs/digits"))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
 def report(run: Path) -> None:
     """Make report.html, report.md and report.json of a validated RUN, from the files of its directory alone."""
     from hkd_edge.report.write import write_report
@@ -373,46 +433,10 @@ def report(run: Path) -> None:
         click.echo(file)
 
 
-@cli.group(cls=_Commands)
-def recipes() -> None:
-    """The recipes that come with hkd-edge, and the keys that a recipe may have."""
+cli.add_command(recipes)
 
 
-@recipes.command("list")
-def recipes_list() -> None:
-    """The names of the recipes that come with hkd-edge."""
-    from hkd_edge.recipe import list_recipes
-
-    for name in list_recipes():
-        click.echo(name)
-
-
-@recipes.command("show")
-@click.argument("recipe")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipe.")
-@click.option("--resolved", is_flag=True, help="With all defaults filled in.")
-def recipes_show(recipe: str, overrides: tuple[str, ...], resolved: bool) -> None:
-    """RECIPE (a name or a path) as it is written, or as it is understood."""
-    from hkd_edge.recipe import dump_recipe, find_recipe, load_recipe
-
-    loaded = load_recipe(recipe, overrides)
-    if resolved or overrides:
-        click.echo(dump_recipe(loaded), nl=False)
-    else:
-        click.echo(find_recipe(recipe).read_text(encoding="utf-8"), nl=False)
-
-
-@recipes.command("schema")
-def recipes_schema() -> None:
-    """The JSON schema of recipes, for editors that check while you type."""
-    import json
-
-    from hkd_edge.recipe import recipe_schema
-
-    click.echo(json.dumps(recipe_schema(), indent=2))
-
-
-@cli.command()
+@cli.command(epilog=examples("hkd-edge doctor", "hkd-edge doctor --json"))
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def doctor(as_json: bool) -> None:
     """Say what this machine can do: torch, devices, runtimes, data sources."""
@@ -422,10 +446,13 @@ def doctor(as_json: bool) -> None:
     click.echo(render(findings, as_json=as_json))
 
 
+cli.add_command(completion)
+
+
 def main() -> None:
     """The console script: every error of ours is one message and its own exit code."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.Exit as leaving:
         sys.exit(leaving.exit_code)
     except click.ClickException as error:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hkd_edge.bundle_commands import MakeByDefault
+from hkd_edge.command_help import examples
+from hkd_edge.completion import complete_recipe_or_run, complete_run
 
 if TYPE_CHECKING:
     from hkd_edge.concepts.suggest import Basis, Evidence, Suggestion
@@ -24,25 +26,42 @@ def _counts(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     return tuple(None if value == "auto" else int(value) for value in values)
 
 
-@click.group(cls=MakeByDefault, context_settings={"ignore_unknown_options": True})
+@click.group(
+    cls=MakeByDefault,
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples(
+        "hkd-edge concepts fashion_mnist                  # the same as: hkd-edge concepts make fashion_mnist",
+        "hkd-edge concepts suggest runs/digits            # groups of classes that its network confuses, as YAML",
+        "hkd-edge concepts check my.concepts.yaml",
+        "hkd-edge concepts show fashion_mnist",
+    ),
+)
 def concepts() -> None:
-    """Group the classes: suggest a hierarchy of concepts, check one, show one.
-
-    \b
-    hkd-edge concepts RECIPE                       the same as: hkd-edge concepts make RECIPE
-    hkd-edge concepts suggest runs/digits          groups of classes that the run's network confuses, as YAML
-    hkd-edge concepts check my.concepts.yaml
-    hkd-edge concepts show fashion_mnist
-    """
+    """Group the classes: suggest a hierarchy of concepts, check one, show one."""
 
 
-@concepts.command()
-@click.argument("source", metavar="RUN|FOLDER", type=_PATH)
+@concepts.command(
+    epilog=examples(
+        "hkd-edge concepts suggest runs/digits -o digits.concepts.yaml --picture digits.svg",
+        "hkd-edge concepts suggest runs/digits --axes 2 --groups 3 --groups auto",
+    )
+)
+@click.argument("source", metavar="RUN|FOLDER", type=_PATH, shell_complete=complete_run)
 @click.option("--axes", type=click.IntRange(1), default=1, show_default=True, help="Ways of grouping.")
 @click.option(
-    "--groups", metavar="K|auto", multiple=True, callback=_counts, help="On the first axis; again for the next. [auto]"
+    "--groups",
+    metavar="K|auto",
+    multiple=True,
+    callback=_counts,
+    help="On the first axis; again for the next. [default: auto]",
 )
-@click.option("--by", type=click.Choice(("confusions", "embeddings")), default="confusions", show_default=True)
+@click.option(
+    "--by",
+    type=click.Choice(("confusions", "embeddings")),
+    default="confusions",
+    show_default=True,
+    help="What the classes' distances come from.",
+)
 @click.option("-o", "--output", type=_PATH, help="File for the YAML. [default: print it]")
 @click.option("--picture", type=_PATH, help="File for the tree as SVG; further axes get -2, -3, ... before the suffix.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
@@ -61,10 +80,6 @@ def suggest(
     subfolder of images for each class by colours and edges alone, which is weaker: better make a run first.
 
     A second axis comes from what the first one leaves of the embeddings: how classes differ inside their groups.
-
-    \b
-    hkd-edge concepts suggest runs/digits -o digits.concepts.yaml --picture digits.svg
-    hkd-edge concepts suggest runs/digits --axes 2 --groups 3 --groups auto
     """
     from hkd_edge.concepts.suggest import suggest as suggest_groups
     from hkd_edge.concepts.written import to_yaml
@@ -92,8 +107,8 @@ def suggest(
     click.echo(output)
 
 
-@concepts.command()
-@click.argument("source", metavar="FILE|RECIPE|FOLDER")
+@concepts.command(epilog=examples("hkd-edge concepts check my.concepts.yaml", "hkd-edge concepts check photos/"))
+@click.argument("source", metavar="FILE|RECIPE|FOLDER", shell_complete=complete_recipe_or_run)
 def check(source: str) -> None:
     """Say all that is wrong with a hierarchy (exit code 4), and what a sound one is worth (0, also with warnings).
 
@@ -112,8 +127,10 @@ def check(source: str) -> None:
     click.echo(f"no errors, {_counted(warnings, 'warning', 'warnings')}")
 
 
-@concepts.command()
-@click.argument("source", metavar="FILE|RECIPE|RUN")
+@concepts.command(
+    epilog=examples("hkd-edge concepts show fashion_mnist", "hkd-edge concepts show runs/digits --picture digits.svg")
+)
+@click.argument("source", metavar="FILE|RECIPE|RUN", shell_complete=complete_recipe_or_run)
 @click.option("--picture", type=_PATH, help="File for the same as SVG.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def show(source: str, picture: Path | None, force: bool) -> None:

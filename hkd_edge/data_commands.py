@@ -7,19 +7,22 @@ from pathlib import Path
 import click
 
 from hkd_edge.bundle_commands import MakeByDefault
+from hkd_edge.command_help import examples
 
 
-@click.group(cls=MakeByDefault, context_settings={"ignore_unknown_options": True})
+@click.group(
+    cls=MakeByDefault,
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples(
+        "hkd-edge data check photos/                      # what is in it, and what a run would refuse",
+        "hkd-edge data my.yaml                            # the same as: hkd-edge data make my.yaml",
+    ),
+)
 def data() -> None:
-    """Look at a set of images, or load that of a recipe.
-
-    \b
-    hkd-edge data check photos/                    what is in it, and what a run would refuse
-    hkd-edge data RECIPE|RUN                       the same as: hkd-edge data make RECIPE|RUN
-    """
+    """Look at a set of images, or load that of a recipe."""
 
 
-@data.command()
+@data.command(epilog=examples("hkd-edge data check photos/", "hkd-edge data check photos.csv --json"))
 @click.argument("source", metavar="FOLDER|LIST", type=click.Path(path_type=Path))
 @click.option("--size", type=click.IntRange(4), default=64, show_default=True, help="Side in pixels to compare at.")
 @click.option("--group-by", help="Regular expression on file names, as the recipe's data.group_by.")
@@ -30,10 +33,6 @@ def check(source: Path, size: int, group_by: str | None, max_unreadable: float |
 
     Classes, sizes, unreadable files, duplicates within and between classes and splits. What a run would refuse ends
     with exit code 5.
-
-    \b
-    hkd-edge data check photos/
-    hkd-edge data check photos.csv --json
     """
     from rich.console import Console
 

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Each room of hkd_edge may import the rooms named here, itself, and the two packages below it.
 ROOMS = {
     "errors": set(),
-    "recipe": {"errors"},
+    "places": {"errors"},
+    "recipe": {"errors", "places"},
     "concepts": {"errors", "recipe"},
     "data": {"errors", "recipe"},
     "models": {"errors", "recipe"},
@@ -23,7 +24,7 @@ ROOMS = {
     "track": {"errors", "recipe", "evaluate", "train"},
     "compare": {"errors", "recipe", "evaluate", "report", "run"},
     "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
-    "run": {"errors", "recipe", "data", "train", "report"},
+    "run": {"errors", "places", "recipe", "data", "train", "report"},
     "board": {"errors", "run"},
     "stages": {
         *("errors", "recipe", "concepts", "data", "models", "train"),
@@ -31,18 +32,22 @@ ROOMS = {
     },
     "pipeline": {"errors", "recipe", "report", "run", "stages", "track"},
     "study": {
-        *("errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"),
+        *("errors", "places", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"),
     },
     "doctor": {"errors", "data", "train"},
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "grouping": {"errors", "recipe", "concepts", "data", "models", "evaluate", "report", "run", "stages"},
     "start": {"errors", "recipe", "data", "models", "report", "train"},
-    "bundle_commands": set(),
-    "data_commands": {"bundle_commands", "data", "recipe", "report"},
-    "concepts_commands": {"bundle_commands", "concepts", "grouping", "report", "run"},
+    "command_help": set(),
+    "completion": {"command_help", "places"},
+    "bundle_commands": {"command_help", "completion"},
+    "data_commands": {"bundle_commands", "command_help", "data", "recipe", "report"},
+    "concepts_commands": {"bundle_commands", "command_help", "completion", "concepts", "grouping", "report", "run"},
+    "recipes_commands": {"command_help", "completion", "recipe"},
     "cli": {
         *("board", "bundle_commands", "compare", "concepts_commands", "data_commands", "recipe", "run", "report"),
         *("delivery", "pipeline", "doctor", "start", "study", "validation"),
+        *("command_help", "completion", "recipes_commands"),
     },
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hkd_edge.errors import RecipeError
+from hkd_edge.places import list_recipes, recipes_folder
 from hkd_edge.recipe.located_yaml import Document, dump_yaml, read_document, report
 from hkd_edge.recipe.overrides import apply_overrides
 from hkd_edge.recipe.problems import ROOT, find_problems
@@ -18,8 +19,6 @@ from hkd_edge.recipe.schema import Recipe
 from hkd_edge_runtime.errors import did_you_mean
 
 _SUFFIXES = (".yaml", ".yml")
-_HIERARCHY_SUFFIX = ".concepts"  # x.concepts.yaml is a hierarchy beside a recipe
-_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def load_recipe(path_or_name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -65,24 +64,6 @@ def find_recipe(path_or_name: str) -> Path:
             f"Recipes: {', '.join(names)}. One of your own is given by its path, which ends in .yaml."
         )
     return recipes_folder() / f"{path_or_name}.yaml"
-
-
-def list_recipes() -> tuple[str, ...]:
-    """The names of the recipes that come with hkd-edge, sorted."""
-    stems = (path.stem for path in recipes_folder().glob("*.yaml"))
-    return tuple(sorted(stem for stem in stems if not stem.endswith(_HIERARCHY_SUFFIX)))
-
-
-def recipes_folder() -> Path:
-    """The folder of the recipes that come with hkd-edge: in an installed package or at the top of a checkout.
-
-    Raises:
-        RecipeError: if there is neither.
-    """
-    for folder in (_PACKAGE / "_recipes", _PACKAGE.parent / "recipes"):
-        if folder.is_dir():
-            return folder
-    raise RecipeError(f"expected the recipes beside {_PACKAGE}, found none. Install hkd-edge again.")
 
 
 def _validated(document: Document) -> Recipe:

@@ -32,9 +32,9 @@ def node_at(keys: Keys) -> dict[str, Any]:
     Raises:
         KeyError: if a recipe has no such value.
     """
-    node = _flat(_schema())
+    node = flat(_schema())
     for key in keys:
-        node = _flat(node["items"] if isinstance(key, int) else node["properties"][key])
+        node = flat(node["items"] if isinstance(key, int) else node["properties"][key])
     return node
 
 
@@ -46,24 +46,24 @@ def keys_of(node: dict[str, Any]) -> tuple[str, ...]:
 @functools.cache
 def all_keys() -> tuple[str, ...]:
     """The dotted path of every key, sections included."""
-    return tuple(_walk(_flat(_schema()), ""))
+    return tuple(_walk(flat(_schema()), ""))
 
 
 def _walk(node: dict[str, Any], prefix: str) -> Iterator[str]:
     for key, inner in node.get("properties", {}).items():
         yield prefix + key
-        yield from _walk(_flat(inner), f"{prefix}{key}.")
+        yield from _walk(flat(inner), f"{prefix}{key}.")
 
 
-def _flat(node: dict[str, Any]) -> dict[str, Any]:
+def flat(node: dict[str, Any]) -> dict[str, Any]:
     """`node` with its reference followed, and `anyOf` turned into its first with `nullable` and `others`."""
     node = dict(node)
     if "anyOf" in node:
         options = node.pop("anyOf")
         first, *others = [option for option in options if option.get("type") != "null"]
         nullable = len(options) > 1 + len(others)
-        return _flat(first) | node | {"nullable": nullable, "others": [_flat(other) for other in others]}
+        return flat(first) | node | {"nullable": nullable, "others": [flat(other) for other in others]}
     if "$ref" in node:
         name = node.pop("$ref").removeprefix("#/$defs/")
-        return _flat(_schema()["$defs"][name]) | node
+        return flat(_schema()["$defs"][name]) | node
     return node

@@ -40,10 +40,10 @@ def _problem(document: Document, error: ErrorDetails) -> Problem:
         case "extra_forbidden":
             text = _unknown_key(keys)
         case "missing":
-            text = f"missing, expected {_expected(node_at(keys))}.{_hint(node_at(keys))}"
+            text = f"missing, expected {expectation(node_at(keys))}.{_hint(node_at(keys))}"
         case _:
             found = error["input"]
-            text = f"expected {_expected(node_at(keys))}, got {shown(found)}.{_hint(node_at(keys), found)}"
+            text = f"expected {expectation(node_at(keys))}, got {shown(found)}.{_hint(node_at(keys), found)}"
     return Problem(document.place_of(keys), dotted(ROOT, keys), text)
 
 
@@ -59,10 +59,10 @@ def _hint(node: dict[str, Any], found: object = None) -> str:
     return f" Typical values are {node['typical']}." if "typical" in node else ""
 
 
-def _expected(node: dict[str, Any]) -> str:
+def expectation(node: dict[str, Any]) -> str:
     """`a number > 0 and < 1`, `one of "a", "b"`, ..., from a node of the schema."""
     noun = node.get("expected") or _noun(node)
-    nouns = [noun, *map(_expected, node.get("others", ()))]
+    nouns = [noun, *map(expectation, node.get("others", ()))]
     return " or ".join(["null", *nouns] if node.get("nullable") else nouns)
 
 
@@ -79,7 +79,8 @@ def _noun(node: dict[str, Any]) -> str:
         case "number":
             return f"a number{_limits(node)}"
         case "array":
-            return f"a list of at least one entry, each {_expected(node['items'])}"
+            at_least = " of at least one entry" if node.get("minItems") else ""
+            return f"a list{at_least}, each {expectation(node['items'])}"
         case "object":
             return f"a section with the keys {', '.join(keys_of(node))}"
         case _:

@@ -20,10 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hkd_edge.errors import RunDirectoryError
+from hkd_edge.places import RECIPE_FILE as RECIPE_FILE
+from hkd_edge.places import is_run as is_run
 from hkd_edge.recipe import Recipe, dump_recipe
 from hkd_edge_runtime.files import write_atomically
 
-RECIPE_FILE = "recipe.yaml"
 HIERARCHY_FILE = "hierarchy.yaml"
 _LOCK_FILE = ".lock"
 _TORN = re.compile(r"\..+\.[0-9a-f]{12}(\..+)?")
@@ -87,11 +88,6 @@ def hold_run(path: Path) -> Iterator[None]:
     with lock:
         _take(lock.fileno(), path)
         yield
-
-
-def is_run(path: Path) -> bool:
-    """Whether `path` is a run directory."""
-    return (path / RECIPE_FILE).is_file()
 
 
 def _check_existing(path: Path, *, resume: bool, overwrite: bool) -> None:

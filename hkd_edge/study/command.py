@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from hkd_edge.errors import RecipeError
-from hkd_edge.recipe import recipes_folder
+from hkd_edge.places import list_studies, studies_folder
 from hkd_edge.study.load import Plan, load_study
 from hkd_edge_runtime.errors import did_you_mean
 
@@ -51,14 +51,13 @@ def find_study(name: str) -> Path:
     """
     if name.endswith((".yaml", ".yml")) or os.sep in name:
         return Path(name)
-    folder = recipes_folder() / "studies"
-    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    names = list_studies()
     if name not in names:
         raise RecipeError(
             f"expected the name of a study, got {name!r}.{did_you_mean(name, names)} Studies: {', '.join(names)}. "
             "One of your own is given by its path, which ends in .yaml."
         )
-    return folder / f"{name}.yaml"
+    return studies_folder() / f"{name}.yaml"
 
 
 def plan_lines(plan: Plan, folder: Path) -> Iterator[str]:

@@ -27,7 +27,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, that of the HkdEdgeError, 130 after Ctrl-C; wrong usage exits with 2."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     _tell_of_long_work()
     try:
         options.command(options)
@@ -46,7 +46,8 @@ def _tell_of_long_work() -> None:
     logger.setLevel(logging.INFO)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of the command line; docs/commands.md is made from it."""
     parser = argparse.ArgumentParser(
         prog="python -m hkd_edge_runtime", description="Classify images with an hkd-edge bundle."
     )

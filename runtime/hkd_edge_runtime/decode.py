@@ -44,6 +44,7 @@ class Answer:
         score: its probability, 0 to 1.
         probabilities: (C,) float32, one per class; read-only.
         concepts: the answer on each axis, by its name.
+        labels: the names of all classes; `hierarchy` has them with their concepts.
         logits: (C,) float32, read-only.
         confidence: the artefact's temperature and thresholds; None in a bundle without them.
 
