@@ -8,6 +8,7 @@ that are no pages, such as source, become pages that show them, so that no link 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from docs.tools.markdown import Link, links, replace_links
 ROOT = Path(__file__).resolve().parents[2]
 STAGED = ROOT / "build" / "docs"
 _DOCS = "docs"
+_SHEET = "docs/tools/site.css"
 _OVERVIEW = "overview.md"  # README.md would be the page of the folder, as index.md is
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".service": "ini", ".txt": "text"}
 
@@ -45,7 +47,10 @@ def stage(root: Path, folder: Path) -> None:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(_content(root, source), encoding="utf-8")
         waiting += _led_to(root, source)
-    _remove_others(folder, {folder / staged_path(source) for source in done})
+    sheet = folder / Path(_SHEET).name
+    if (root / _SHEET).exists():
+        shutil.copy(root / _SHEET, sheet)
+    _remove_others(folder, {sheet, *(folder / staged_path(source) for source in done)})
 
 
 def staged_path(source: str) -> str:

@@ -18,7 +18,7 @@ prints a recipe with all its defaults, `hkd-edge run RECIPE --set distill.temper
 path, and `hkd-edge recipes schema` prints the schema from which this page is made, for editors that complete and check
 YAML. Relative paths start from the recipe's folder, after `--set` from the current one.
 """
-_COLUMNS = "| key | type, limits | unit | default | typical | what it is |\n|---|---|---|---|---|---|"
+_COLUMNS = "| key | type, limits (unit) | default | typical | what it is |\n|---|---|---|---|---|"
 _NONE = "-"
 # Of numbers that have one, by the ends of their names or else by what their descriptions say.
 _UNITS_OF_NAMES = {
@@ -117,7 +117,9 @@ def _row(name: str, key: Mapping[str, Any], required: bool) -> str:
         expected = expectation(node)
     default = "required" if required else f"`{json.dumps(node['default'])}`" if _is_plain(node) else _NONE
     text = str(node["description"]).partition(" Typical values are")[0]
-    cells = (f"`{name}`", expected, _unit(name, node), default, node.get("typical", _NONE), text)
+    unit = _unit(name, node)
+    expected = f"{expected} ({unit})" if unit else expected
+    cells = (f"`{name}`", expected, default, node.get("typical", _NONE), text)
     return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
 
 
@@ -126,13 +128,13 @@ def _is_plain(node: Mapping[str, Any]) -> bool:
 
 
 def _unit(name: str, node: Mapping[str, Any]) -> str:
-    """The unit of a number, which its name or its description tells; a count or a ratio has none."""
+    """The unit of a number, which its name or its description tells; "" for factors, seeds and what is no number."""
     nodes = (node, *node.get("others", ()))
     if not any(each.get("type") in ("integer", "number", "array") for each in nodes):
-        return _NONE
+        return ""
     by_name = [unit for end, unit in _UNITS_OF_NAMES.items() if name.endswith(end)]
     by_words = [unit for words, unit in _UNITS_OF_WORDS.items() if words in str(node["description"])]
-    return next(iter(by_name + by_words), _NONE)
+    return next(iter(by_name + by_words), "")
 
 
 def _escaped(cell: str) -> str:

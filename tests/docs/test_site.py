@@ -114,6 +114,7 @@ def test_a_page_fetches_nothing_from_elsewhere(site: Path) -> None:
 
 def test_links_and_anchors_of_the_site_lead_somewhere(site: Path) -> None:
     pages = {page: Fetched(page.read_text(encoding="utf-8")) for page in site.rglob("*.html")}
+    del pages[site / "404.html"]  # a server shows it at any path, so its links start from the top
     wrong = []
     for page, found in pages.items():
         for link in found.links:
