@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from hkd_edge.errors import RecipeError
-from hkd_edge.recipe import dump_recipe, find_recipe, list_recipes, load_recipe, recipes_folder
-from hkd_edge.recipe import load as load_module
+from hkd_edge.recipe import dump_recipe, find_recipe, load_recipe, recipes_folder
 
 
 def test_a_recipe_that_is_not_told_more_has_the_defaults(small):
@@ -77,21 +76,6 @@ def test_a_list_is_no_recipe(write):
         RecipeError, match=r"^x\.yaml:1: recipe: expected a section with the keys version, .*, got a list\.$"
     ):
         load_recipe(write("- version: 1\n"))
-
-
-def test_recipes_inside_an_installed_package_come_first(tmp_path, monkeypatch):
-    package = tmp_path / "hkd_edge"
-    (package / "_recipes").mkdir(parents=True)
-    (package / "_recipes" / "theirs.yaml").touch()
-    (package / "_recipes" / "theirs.concepts.yaml").touch()
-    monkeypatch.setattr(load_module, "_PACKAGE", package)
-    assert list_recipes() == ("theirs",)
-
-
-def test_a_package_without_recipes_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(load_module, "_PACKAGE", tmp_path / "hkd_edge")
-    with pytest.raises(RecipeError, match=r"found none\. Install hkd-edge again\."):
-        recipes_folder()
 
 
 def test_the_folder_does_not_make_recipes_differ(small, tmp_path):
