@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from docs.tools.external_links import external_links
 from docs.tools.markdown import anchor, anchors, code_blocks, links, replace_links
 from tests.docs.markdown_files import MARKDOWN, ROOT, text_of
 
@@ -66,3 +67,9 @@ def test_repeated_headings_get_numbers() -> None:
 def test_blocks_have_their_language_and_line() -> None:
     blocks = code_blocks("x\n\n```python\na\nb\n```\n\n- y\n\n  ```\n  c\n  ```\n")
     assert [(block.language, block.text, block.line) for block in blocks] == [("python", "a\nb\n", 4), ("", "c\n", 11)]
+
+
+def test_external_links_are_listed_with_their_places() -> None:
+    listed = external_links(ROOT)
+    assert len(listed) == sum(link.is_external for name in MARKDOWN for link in links(text_of(name)))
+    assert any(line.startswith("https://keepachangelog.com/") and "CHANGELOG.md:" in line for line in listed)
