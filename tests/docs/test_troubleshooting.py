@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def locked_run() -> None:
     _HELD.append(held)
 
 
-_HELD: list[object] = []
+_HELD: list[TextIO] = []
 
 
 def nothing() -> None:
@@ -148,7 +149,7 @@ PROVOKED: dict[str, tuple[Callable[[], None], str]] = {
         "concepts check my.yaml",
     ),
     "expected at least 2 concepts, got 1": (hierarchy("axes:\n  kind: {round: ['0']}\n"), "concepts check my.yaml"),
-    "expected photos to group its classes": (
+    "expected folder photos to group its classes": (
         grouped_recipe("concepts: {hierarchy: folders}\nstudent:"),
         "concepts make my.yaml",
     ),
@@ -220,7 +221,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         return capsys.readouterr().err, int(leaving.value.code or 0)
 
     yield run
-    _HELD.clear()
+    while _HELD:
+        _HELD.pop().close()
 
 
 def quoted(part: str) -> tuple[str, int | None]:
