@@ -148,7 +148,7 @@ def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32
 def class_balanced(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """Indices (count or fewer,) with as many of each class as there are, drawn by `seed`; sorted.
 
-    Classes take turns until `count` are drawn or the images are used up.
+    Classes take turns until `count` are drawn or the images are used up; a label beyond the classes takes turns too.
     """
     generator = np.random.default_rng(seed)
     shuffled = [generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]

@@ -99,7 +99,7 @@ def findings_of(survey: Survey) -> Findings:
         classes=counts,
         unlabelled=_unlabelled(entries),
         imbalance=max(counts.values()) / min(counts.values()) if counts else 1.0,
-        splits=Counter(entry.split for entry in entries if entry.split),
+        splits=dict(Counter(entry.split for entry in entries if entry.split)),  # asdict breaks a Counter, Python 3.11
         groups=len({entry.group for entry in entries if entry.group}),
         ignored=survey.listing.ignored,
         loops=survey.listing.loops,

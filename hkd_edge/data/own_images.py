@@ -44,6 +44,7 @@ def arrange(survey: Survey, data: Data) -> Dataset:
     """
     refuse_unreadable(survey, data.max_unreadable)
     classes = survey.classes
+    _check_several(classes)
     hierarchy = hierarchy_of(survey.listing, classes)
     labels, unlabelled = number_labels(survey.entries, classes)
     has_class = labels < len(classes)
@@ -111,6 +112,13 @@ def _of_split(survey: Survey, name: str) -> _Indices:
     return np.asarray([index for index, entry in enumerate(survey.entries) if entry.split == name], np.int64)
 
 
+def _check_several(classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise DataError(
+            f"expected at least 2 classes, got {len(classes)}: {', '.join(classes) or 'none'}. Add a folder for each."
+        )
+
+
 def _check_given(given: dict[str, _Indices], labels: _Indices, classes: Sequence[str]) -> None:
     for name, indices in given.items():
         lacking = [label for number, label in enumerate(classes) if number not in labels[indices]]
@@ -137,10 +145,6 @@ def _check_enough(given: dict[str, _Indices], labels: _Indices, groups: _Indices
             f"(groups of images):{''.join(few[:MOST_LISTED])}\nDuplicates are one group, and so is what data.group_by "
             "finds to be one. Add images of these classes or leave the classes out; data.group_near_duplicates=false "
             "takes only exact duplicates for one."
-        )
-    if len(classes) < 2:
-        raise DataError(
-            f"expected at least 2 classes, got {len(classes)}: {', '.join(classes) or 'none'}. Add a folder for each."
         )
 
 

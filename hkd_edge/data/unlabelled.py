@@ -69,8 +69,8 @@ def counts_by_concepts(rows: Sequence[Concepts], labels: _Indices, classes: int)
 
 
 def concepts_text(concepts: Concepts) -> str:
-    """`kind tops, sleeves long`."""
-    return ", ".join(f"{axis} {concept}" for axis, concept in concepts.items())
+    """`kind tops, sleeves long`, by the axes' names."""
+    return ", ".join(f"{axis} {concept}" for axis, concept in sorted(concepts.items()))
 
 
 def refuse_useless(dataset: Dataset, hierarchy: Hierarchy) -> None:

@@ -255,4 +255,4 @@ def test_classes_are_weighed_by_the_images_that_show_their_label(partly: Path, t
     assert data.class_weights is not None
     seen = context.dataset.train.labels[split.train][split.labelled]
     assert np.allclose(data.class_weights.numpy(), class_weights(seen, 4))
-    assert len(seen) == {1.0: 18, 0.5: 9}[fraction]
+    assert len(seen) == {1.0: 20, 0.5: 10}[fraction]
