@@ -6,7 +6,6 @@ of `Dataset.unlabelled`. So each image keeps one number, and whoever takes that 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -103,11 +102,11 @@ _GIVE = "Give each concept a class with images that say so, mend its name, or ta
 def _unknown(dataset: Dataset, hierarchy: Hierarchy) -> Iterator[str]:
     """Each concept of the images without a class that its axis lacks, with an image."""
     axes = {axis.name: axis.concepts for axis in hierarchy.axes}
-    told: Counter[tuple[str, str]] = Counter()
+    told: set[tuple[str, str]] = set()
     for row in dataset.unlabelled:
         for name, concept in row.items():
-            if name in axes and concept not in axes[name] and not told[name, concept]:
-                told[name, concept] += 1
+            if name in axes and concept not in axes[name] and (name, concept) not in told:
+                told.add((name, concept))
                 near = did_you_mean(concept, axes[name])
                 yield f"{_example(dataset, row)}: no class is in {concept!r} of {name}.{near}"
 

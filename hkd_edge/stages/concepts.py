@@ -26,7 +26,7 @@ def _hierarchy(context: Context) -> Hierarchy:
 
 
 def _checked_hierarchy(context: Context) -> Hierarchy:
-    """The hierarchy, which must speak of images without a class; a task teacher's answers need none."""
+    """The hierarchy, which must speak of images without a class; without any, a task teacher may answer them."""
     hierarchy = _hierarchy(context)
     if hierarchy.axes or context.recipe.distill.weights.kd == 0:
         refuse_useless(context.dataset, hierarchy)

@@ -28,7 +28,7 @@ from hkd_edge.report.progress import Reporter
 from hkd_edge.run.context import Context
 from hkd_edge_runtime.hierarchy import Axis, Hierarchy
 from tests.data.drawn import CLASSES, draw, write_pictures, write_unlabelled
-from tests.data.test_photos_to_bundle import write_recipe
+from tests.data.test_photos_to_bundle import TEACHER, write_recipe
 
 
 def settings(**given: Any) -> Data:
@@ -240,6 +240,25 @@ def test_the_data_stage_writes_who_has_a_class_and_who_is_left_out(partly: Path,
 def test_a_run_without_a_hierarchy_is_refused(partly: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"hierarchy \(none\), got 24 that are of none"):
         run_until(write_recipe(tmp_path, "32", "auto", nested=False), tmp_path / "run", "concepts")
+
+
+def test_a_task_teacher_answers_them_without_a_hierarchy(partly: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, "32", "auto", nested=False)
+    text = recipe.read_text().replace("weights: {", "weights: {kd: 1, ")
+    recipe.write_text(text.replace("teacher: null", f"task_teacher: {TEACHER}"))
+    told = run_until(recipe, tmp_path / "run", "distill")
+    assert "24 of the training images have no class: 12 of level_1 cornered, 12 of level_1 round" in told
+    assert (tmp_path / "run/student/student.pt").is_file()
+
+
+@pytest.mark.parametrize(("weight", "unseen"), [(0.5, False), (0, True)])
+def test_a_student_is_trained_with_them_or_says_that_it_cannot_see_them(
+    partly: Path, tmp_path: Path, weight: float, unseen: bool
+) -> None:
+    recipe = write_recipe(tmp_path, "32", "auto", nested=True)
+    recipe.write_text(recipe.read_text().replace("concept: 0.5", f"concept: {weight}"))
+    told = run_until(recipe, tmp_path / "run", "distill")
+    assert ("images without a fine label are not seen: no loss but ce has a weight" in told) is unseen
 
 
 @pytest.mark.parametrize("fraction", [1.0, 0.5])
