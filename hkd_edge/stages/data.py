@@ -124,7 +124,9 @@ def _arrays(context: Context, split: Split) -> dict[str, Any]:
     known = np.flatnonzero(dataset.has_class[split.train])
     labels = dataset.train.labels[split.train[known]]
     labelled = known[labelled_images(labels, data.label_fraction, hidden, data.label_seed)]
-    context.reporter.note("data", f"{len(labelled):,} of {len(known):,} training images keep their fine label")
+    if len(labelled) < len(known):
+        told = f"{len(labelled):,} of {len(known):,} training images keep their fine label"
+        context.reporter.note("data", told)
     return {**arrays, "labelled": labelled}
 
 
