@@ -11,15 +11,17 @@ from hkd_edge.data.findings import Duplicates, Findings, findings_of, warnings_o
 from hkd_edge.data.own_images import arrange
 from hkd_edge.data.pictures import Tell
 from hkd_edge.data.survey import survey_images
+from hkd_edge.data.unlabelled import refuse_useless
 from hkd_edge.errors import DataError
 from hkd_edge.recipe.data import Data
+from hkd_edge_runtime.hierarchy import Hierarchy
 
 _MOST_CLASSES = 30
 _MOST_GROUPS = 5
 
 
 def check(root: Path, data: Data, tell: Tell) -> tuple[Findings, DataError | None]:
-    """What is found of the folder or list at `root`, and what a run by `data` would refuse it for.
+    """What is found of the folder or list at `root`, and what a run by `data` and its own concepts would refuse it for.
 
     Raises:
         DataError: if the images cannot be listed at all: none there, of no class, or a list with wrong rows.
@@ -29,7 +31,8 @@ def check(root: Path, data: Data, tell: Tell) -> tuple[Findings, DataError | Non
     survey = survey_images(data.dataset, root, (height, width), data.color, data.group_by, tell)
     refused = None
     try:
-        arrange(survey, data)
+        arranged = arrange(survey, data)
+        refuse_useless(arranged, arranged.origin.hierarchy if arranged.origin else Hierarchy(arranged.classes))
     except DataError as error:
         refused = error
     return findings_of(survey), refused
@@ -47,8 +50,11 @@ def as_text(findings: Findings) -> str:
 
 
 def _lines(findings: Findings) -> Iterator[str]:
-    yield f"images       {findings.images:,} in {len(findings.classes)} classes"
+    without = sum(findings.unlabelled.values())
+    beside = f", and {without:,} without a class" if without else ""
+    yield f"images       {findings.images - without:,} in {len(findings.classes)} classes{beside}"
     yield from _classes(findings)
+    yield from _unlabelled(findings)
     if findings.splits:
         yield f"splits       {_counts(findings.splits)}"
     if findings.groups:
@@ -76,6 +82,15 @@ def _classes(findings: Findings) -> Iterator[str]:
         yield f"            and {len(findings.classes) - _MOST_CLASSES} classes more"
     balance = " (data.balance: weights helps rare classes)" if findings.imbalance > 3 else ""
     yield f"imbalance    {findings.imbalance:.1f} images of the largest class for one of the smallest{balance}"
+
+
+def _unlabelled(findings: Findings) -> Iterator[str]:
+    if findings.unlabelled:
+        yield "no class     but concepts to learn from:"
+    for concepts, count in list(findings.unlabelled.items())[:_MOST_CLASSES]:
+        yield f"  {count:>8,}  {concepts}"
+    if len(findings.unlabelled) > _MOST_CLASSES:
+        yield f"            and {len(findings.unlabelled) - _MOST_CLASSES} concepts more"
 
 
 def _groups(found: list[Duplicates]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images uint8 (N, H, W, C) and their labels int64 (N,), indices into the classes of the data set."""
+    """Images uint8 (N, H, W, C) and their labels int64 (N,), indices into the classes of the data set.
+
+    Training images may have labels beyond the classes, see `Dataset.unlabelled`.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -37,6 +41,7 @@ class Origin:
     Attributes:
         train_names, test_names: what each image is called there.
         groups: (N,) of the training images; images of one group stay on one side of a split.
+        left_out: indices of the training images without a class that are of one group with a test image, sorted.
         held_out: indices of the training images that the source itself holds out for validation, sorted; or None.
         hierarchy: the concepts that the source groups the classes by; without axes if it does not.
         notes: what a person should know, a line each.
@@ -45,6 +50,7 @@ class Origin:
     train_names: tuple[str, ...]
     test_names: tuple[str, ...]
     groups: NDArray[np.int64]
+    left_out: NDArray[np.int64]
     held_out: NDArray[np.int64] | None
     hierarchy: Hierarchy
     findings: Findings
@@ -56,6 +62,9 @@ class Dataset:
     """A labelled data set as its source gives it: training images (not yet split) and test images.
 
     `fingerprint` is a SHA-256 over the content, `source` says in words where it came from.
+
+    A training image of label C + r, C being the number of `classes`, is of no known class: row r of `unlabelled` has
+    its concept by axis, for the axes of which it is known.
     """
 
     name: str
@@ -65,12 +74,20 @@ class Dataset:
     source: str
     fingerprint: str
     origin: Origin | None = None
+    unlabelled: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def has_class(self) -> NDArray[np.bool_]:
+        """(N,) of the training images: whether their class is known."""
+        known: NDArray[np.bool_] = self.train.labels < len(self.classes)
+        return known
 
 
 @dataclass(frozen=True)
 class Split:
     """Indices into the training images: those trained on and those held out for validation, both sorted.
 
+    Images without a class may be in neither, see `unlabelled.left_out_beside`.
     `labelled` are positions in `train` of the images whose fine label may be used, sorted; None = of all.
     """
 
@@ -131,7 +148,7 @@ def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32
 def class_balanced(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """Indices (count or fewer,) with as many of each class as there are, drawn by `seed`; sorted.
 
-    Classes take turns until `count` are drawn or the images are used up.
+    Classes take turns until `count` are drawn or the images are used up; a label beyond the classes takes turns too.
     """
     generator = np.random.default_rng(seed)
     shuffled = [generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from hkd_edge.data.duplicates import components, members_of
-from hkd_edge.data.listing import TEST, counts_of
+from hkd_edge.data.listing import TEST, Entry, counts_of
 from hkd_edge.data.survey import Survey
+from hkd_edge.data.unlabelled import concepts_text
 
 _SIZES = (32, 64, 96)
 _SHOWN = 3  # examples in a line
@@ -17,7 +18,12 @@ _SHOWN = 3  # examples in a line
 
 @dataclass(frozen=True)
 class Duplicates:
-    """A picture that is there more than once, exactly (`kind` exact) or saved again (near)."""
+    """A picture that is there more than once, exactly (`kind` exact) or saved again (near).
+
+    Attributes:
+        classes: all that it is said to be; of copies without a class their concepts, if other copies contradict them.
+        splits: those that the source names for its copies with a class; a run leaves the others out if they leak.
+    """
 
     kind: str
     names: tuple[str, ...]
@@ -40,6 +46,7 @@ class Findings:
 
     Attributes:
         images: how many are readable.
+        unlabelled: images without a class by their concepts.
         imbalance: images of the largest class for each image of the smallest.
         splits: images of each split that the source names; none if it names none.
         unreadable: the reason by name.
@@ -51,6 +58,7 @@ class Findings:
 
     images: int
     classes: Mapping[str, int]
+    unlabelled: Mapping[str, int]
     imbalance: float
     splits: Mapping[str, int]
     groups: int
@@ -89,8 +97,9 @@ def findings_of(survey: Survey) -> Findings:
     return Findings(
         images=len(entries),
         classes=counts,
+        unlabelled=_unlabelled(entries),
         imbalance=max(counts.values()) / min(counts.values()) if counts else 1.0,
-        splits=Counter(entry.split for entry in entries if entry.split),
+        splits=dict(Counter(entry.split for entry in entries if entry.split)),  # asdict breaks a Counter, Python 3.11
         groups=len({entry.group for entry in entries if entry.group}),
         ignored=survey.listing.ignored,
         loops=survey.listing.loops,
@@ -113,15 +122,31 @@ def _group(survey: Survey, kind: str, members: list[int]) -> Duplicates:
     return Duplicates(
         kind,
         tuple(entry.name for entry in entries),
-        tuple(sorted({entry.label for entry in entries})),
-        tuple(sorted({entry.split for entry in entries if entry.split})),
+        _said(entries),
+        tuple(sorted({entry.split for entry in entries if entry.split and entry.label is not None})),
     )
+
+
+def _said(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """What copies of one picture are said to be, see `Duplicates`."""
+    pairs = {pair for entry in entries for pair in entry.concepts.items()}
+    per_axis = Counter(axis for axis, _ in pairs)
+    disputed = [e for e in entries if e.label is None and any(per_axis[axis] > 1 for axis in e.concepts)]
+    return tuple(
+        sorted({e.label for e in entries if e.label is not None} | {concepts_text(e.concepts) for e in disputed})
+    )
+
+
+def _unlabelled(entries: Sequence[Entry]) -> dict[str, int]:
+    counts = Counter(concepts_text(entry.concepts) for entry in entries if entry.label is None)
+    return dict(sorted(counts.items()))
 
 
 def _leaked(survey: Survey, groups: list[list[int]]) -> int:
     leaked = 0
     for members in groups:
-        splits = [survey.entries[index].split for index in members]
+        entries = (survey.entries[index] for index in members)
+        splits = [entry.split for entry in entries if entry.label is not None]
         leaked += splits.count(TEST) if set(splits) - {TEST} else 0
     return leaked
 

@@ -1,7 +1,8 @@
 """Folders of images: `class/*.jpg`, or `concept/class/*.jpg` of any depth, maybe below `train`, `val` and `test`.
 
 The folder that directly holds an image is its class, those above it are its concepts, the topmost first: axis
-`level_1` groups the classes by the folders at the top, `level_2` by those in them. Hidden files are passed over.
+`level_1` groups the classes by the folders at the top, `level_2` by those in them. Images in `concept/_unlabelled`, or
+in folders below it, are of the concepts above it and of no known class. Hidden files are passed over.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from hkd_edge.data.listing import (
 from hkd_edge.errors import DataError
 
 _Parts = tuple[str, ...]
+_UNLABELLED = frozenset({"_unlabelled", "_unlabeled"})
 _NO_FOLDERS = frozenset({"__MACOSX"})  # what macOS packs beside each file of an archive
 
 
@@ -32,8 +34,9 @@ def list_folder(root: Path) -> Listing:
     """The images below the folder `root`.
 
     Raises:
-        DataError: if there is no such folder or no image in it, or with all images that are of no class, all classes
-            that also hold folders with images, and all names that cannot be printed.
+        DataError: if there is no such folder or no image in it, or with all images that are in no folder of a class or
+            `_unlabelled`, all classes that also hold folders with images, all images without a class that are of no
+            concept or held out, and all names that cannot be printed.
     """
     if not root.is_dir():
         raise DataError(
@@ -49,7 +52,7 @@ def list_folder(root: Path) -> Listing:
     below = 1 if _has_splits(root, images) else 0
     _check(root, images, below)
     entries = tuple(_entry(root, parts, below) for parts in images)
-    levels = max(len(parts) for parts in images) - below - 2
+    levels = max(len(_home(parts)) for parts in images) - below - 1
     return Listing(root, entries, tuple(f"level_{n + 1}" for n in range(levels)), dict(ignored), loops)
 
 
@@ -109,10 +112,11 @@ def _has_splits(root: Path, images: list[_Parts]) -> bool:
 
 
 def _check(root: Path, images: list[_Parts], below: int) -> None:
-    unlabelled = ["/".join(parts) for parts in images if len(parts) < below + 2]
-    if unlabelled:
-        raise DataError(listed(f"{root}: expected every image in the folder of its class", unlabelled, _MOVE))
-    classes = {parts[:-1] for parts in images}
+    astray = ["/".join(parts) for parts in images if len(parts) < below + 2]
+    if astray:
+        raise DataError(listed(f"{root}: expected every image in the folder of its class", astray, _MOVE))
+    _check_unlabelled(root, [parts for parts in images if _is_unlabelled(_home(parts))], below)
+    classes = {_home(parts) for parts in images}
     mixed = sorted({upper for folder in classes for upper in _above(folder)} & classes)
     if mixed:
         told = ["/".join(folder) for folder in mixed]
@@ -122,7 +126,28 @@ def _check(root: Path, images: list[_Parts], below: int) -> None:
         raise DataError(listed(f"{root}: expected folder names that can be printed", map(ascii, names), "Rename them."))
 
 
+def _check_unlabelled(root: Path, images: list[_Parts], below: int) -> None:
+    if nowhere := ["/".join(parts) for parts in images if len(_home(parts)) < below + 2]:
+        expected = "expected images without a class in a folder of their concept (concept/_unlabelled/image.jpg)"
+        remedy = "Without a concept they teach nothing: move them into one that groups classes, or take them out."
+        raise DataError(listed(f"{root}: {expected}", nowhere, remedy))
+    if held_out := ["/".join(parts) for parts in images if below and SPLITS[parts[0].lower()] != TRAIN]:
+        expected = "expected images without a class among those to train on"
+        remedy = "No answer to them is right or wrong: move them to the training images, or take them out."
+        raise DataError(listed(f"{root}: {expected}", held_out, remedy))
+
+
 _MOVE = "Move the images into a folder of their own, which is then their class."
+
+
+def _home(parts: _Parts) -> _Parts:
+    """The folder of an image's class, or the folder `_unlabelled` that it is in or somewhere below."""
+    ends = (number for number, name in enumerate(parts[:-1], start=1) if name.lower() in _UNLABELLED)
+    return parts[: next(ends, len(parts) - 1)]
+
+
+def _is_unlabelled(home: _Parts) -> bool:
+    return home[-1].lower() in _UNLABELLED
 
 
 def _above(folder: _Parts) -> Iterator[_Parts]:
@@ -131,9 +156,11 @@ def _above(folder: _Parts) -> Iterator[_Parts]:
 
 def _entry(root: Path, parts: _Parts, below: int) -> Entry:
     name = "/".join(parts)
-    *concepts, label = (class_name(part) for part in parts[below:-1])
+    home = _home(parts)
+    *concepts, label = (class_name(part) for part in home[below:])
     levels = {f"level_{number + 1}": concept for number, concept in enumerate(concepts)}
-    return Entry(root.joinpath(*parts), name, label, name, levels, SPLITS[parts[0].lower()] if below else None)
+    split = SPLITS[parts[0].lower()] if below else None
+    return Entry(root.joinpath(*parts), name, None if _is_unlabelled(home) else label, name, levels, split)
 
 
 def _told(ignored: Counter[str]) -> str:

@@ -34,6 +34,7 @@ class Entry:
 
     Attributes:
         name: how it is told: its path below the root, with forward slashes.
+        label: its class, or None where nobody has told it; its concepts are known then.
         place: where it is said to be of its class: the name, or the line of a list.
         concepts: its concept by axis; axes that are silent on it are left out.
         split: `train`, `validation` or `test`, or None where the source names none.
@@ -41,7 +42,7 @@ class Entry:
 
     path: Path
     name: str
-    label: str
+    label: str | None
     place: str
     concepts: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
@@ -120,7 +121,7 @@ def _homes(listing: Listing, axis: str) -> dict[str, dict[str, str]]:
     """For each class its concepts on `axis`, each with the first place that says so."""
     homes: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for entry in listing.entries:
-        if axis in entry.concepts:
+        if axis in entry.concepts and entry.label is not None:
             homes[entry.label].setdefault(entry.concepts[axis], entry.place)
     return homes
 
@@ -146,4 +147,4 @@ def listed(head: str, problems: Iterable[str], remedy: str) -> str:
 
 def counts_of(entries: Iterable[Entry]) -> dict[str, int]:
     """How many images each class has, by the class's name."""
-    return dict(sorted(Counter(entry.label for entry in entries).items()))
+    return dict(sorted(Counter(entry.label for entry in entries if entry.label is not None).items()))

@@ -10,6 +10,7 @@ import numpy as np
 from hkd_edge.data.dataset import Dataset, Split, stratified_split
 from hkd_edge.data.grouped_split import hold_out
 from hkd_edge.data.pictures import Tell
+from hkd_edge.data.unlabelled import left_out_beside
 from hkd_edge.recipe.data import OWN_IMAGES, Data
 
 DATASETS = {
@@ -35,6 +36,8 @@ def load_data(data: Data, root: Path | None, tell: Tell) -> Dataset:
 def split_data(dataset: Dataset, data: Data) -> Split:
     """The training and validation images of `dataset`: as its source has split them, or held out by class and group.
 
+    Images without a class are trained on, but for those of one group with an image that is held out.
+
     Raises:
         DataError: if a class has too few images to be split.
     """
@@ -44,8 +47,11 @@ def split_data(dataset: Dataset, data: Data) -> Split:
     held_out = origin.held_out
     if held_out is None:
         how = (data.validation_fraction, data.split_seed, dataset.classes, "validation")
-        held_out = hold_out(labels, origin.groups, *how)
-    return Split(np.setdiff1d(np.arange(len(labels)), held_out).astype(np.int64), held_out)
+        known = np.flatnonzero(dataset.has_class)
+        held_out = known[hold_out(labels[known], origin.groups[known], *how)]
+    left_out = left_out_beside(held_out, origin.groups, dataset.has_class)
+    apart = np.concatenate([held_out, left_out, origin.left_out])
+    return Split(np.setdiff1d(np.arange(len(labels)), apart).astype(np.int64), held_out)
 
 
 def load_dataset(name: str, root: Path | None, *, download: bool) -> Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from hkd_edge.data.grouped_split import hold_out
 from hkd_edge.data.listing import MOST_LISTED, TEST, TRAIN, VALIDATION, hierarchy_of
 from hkd_edge.data.pictures import Tell
 from hkd_edge.data.survey import Survey, survey_images
+from hkd_edge.data.unlabelled import left_out_beside, number_labels
 from hkd_edge.errors import DataError
 from hkd_edge.recipe.data import Data
 
@@ -35,7 +36,7 @@ def load_own_images(data: Data, root: Path, tell: Tell) -> Dataset:
 
 
 def arrange(survey: Survey, data: Data) -> Dataset:
-    """The data set of the images in `survey`.
+    """The data set of the images in `survey`; those without a class are among the training images.
 
     Raises:
         DataError: if too many images are unreadable, a class contradicts itself, is missing from a split, or has too
@@ -43,15 +44,17 @@ def arrange(survey: Survey, data: Data) -> Dataset:
     """
     refuse_unreadable(survey, data.max_unreadable)
     classes = survey.classes
+    _check_several(classes)
     hierarchy = hierarchy_of(survey.listing, classes)
-    labels = np.asarray([classes.index(entry.label) for entry in survey.entries], np.int64)
+    labels, unlabelled = number_labels(survey.entries, classes)
+    has_class = labels < len(classes)
     groups = _groups(survey, near=data.group_near_duplicates)
     given = {name: _of_split(survey, name) for name in (TRAIN, VALIDATION, TEST)}
     _check_given(given, labels, classes)
     _check_enough(given, labels, groups, classes)
     test = given[TEST]
     if not len(test):
-        free = np.setdiff1d(np.arange(len(labels)), given[VALIDATION])
+        free = np.setdiff1d(np.flatnonzero(has_class), given[VALIDATION])
         test = free[hold_out(labels[free], groups[free], data.test_fraction, data.split_seed, classes, "the test")]
     train = np.setdiff1d(np.arange(len(labels)), test)
     findings = findings_of(survey)
@@ -59,6 +62,7 @@ def arrange(survey: Survey, data: Data) -> Dataset:
         train_names=_names(survey, train),
         test_names=_names(survey, test),
         groups=groups[train],
+        left_out=np.flatnonzero(np.isin(train, left_out_beside(test, groups, has_class))),
         held_out=np.flatnonzero(np.isin(train, given[VALIDATION])) if len(given[VALIDATION]) else None,
         hierarchy=hierarchy,
         findings=findings,
@@ -70,8 +74,9 @@ def arrange(survey: Survey, data: Data) -> Dataset:
         ImageSet(survey.images[train], labels[train]),
         ImageSet(survey.images[test], labels[test]),
         f"{data.dataset} {survey.listing.root.resolve().name}",
-        _fingerprint(survey, classes, labels, origin, train, test),
+        _fingerprint(survey, classes, labels, origin, train, test, unlabelled),
         origin,
+        unlabelled,
     )
 
 
@@ -82,7 +87,7 @@ def refuse_unreadable(survey: Survey, limit: float) -> None:
         DataError: with their names and reasons.
     """
     bad, count = survey.unreadable, len(survey.listing.entries)
-    lost = sorted({entry.label for entry in survey.listing.entries} - set(survey.classes))
+    lost = sorted({entry.label for entry in survey.listing.entries if entry.label is not None} - set(survey.classes))
     if len(bad) <= limit * count and not lost:
         return
     told = "".join(f"\n  {name}: {reason}" for name, reason in bad[:MOST_LISTED])
@@ -105,6 +110,13 @@ def _groups(survey: Survey, *, near: bool) -> _Indices:
 
 def _of_split(survey: Survey, name: str) -> _Indices:
     return np.asarray([index for index, entry in enumerate(survey.entries) if entry.split == name], np.int64)
+
+
+def _check_several(classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise DataError(
+            f"expected at least 2 classes, got {len(classes)}: {', '.join(classes) or 'none'}. Add a folder for each."
+        )
 
 
 def _check_given(given: dict[str, _Indices], labels: _Indices, classes: Sequence[str]) -> None:
@@ -134,10 +146,6 @@ def _check_enough(given: dict[str, _Indices], labels: _Indices, groups: _Indices
             "finds to be one. Add images of these classes or leave the classes out; data.group_near_duplicates=false "
             "takes only exact duplicates for one."
         )
-    if len(classes) < 2:
-        raise DataError(
-            f"expected at least 2 classes, got {len(classes)}: {', '.join(classes)}. Add a folder for each."
-        )
 
 
 def _names(survey: Survey, indices: _Indices) -> tuple[str, ...]:
@@ -146,15 +154,26 @@ def _names(survey: Survey, indices: _Indices) -> tuple[str, ...]:
 
 def _told(survey: Survey) -> str:
     shape = " x ".join(map(str, survey.images.shape[1:]))
-    return f"{len(survey.entries):,} images of {len(survey.classes)} classes at {shape}, {survey.made}"
+    without = sum(entry.label is None for entry in survey.entries)
+    told = f", {without:,} of them without a class," if without else ""
+    return f"{len(survey.entries):,} images{told} of {len(survey.classes)} classes at {shape}, {survey.made}"
 
 
 def _fingerprint(
-    survey: Survey, classes: Sequence[str], labels: _Indices, origin: Origin, train: _Indices, test: _Indices
+    survey: Survey,
+    classes: Sequence[str],
+    labels: _Indices,
+    origin: Origin,
+    train: _Indices,
+    test: _Indices,
+    unlabelled: Sequence[Mapping[str, str]],
 ) -> str:
     """A SHA-256 over pixels, labels, groups and sides; neither paths nor times enter."""
     digests = [picture.sha256 for picture in survey.pictures]
+    # Only where there are any, so that sets of which all classes are known keep the fingerprint that they had.
+    without_class = {"unlabelled": unlabelled, "left_out": origin.left_out.tolist()} if unlabelled else {}
     parts = {
+        **without_class,
         "classes": classes,
         "shape": survey.images.shape[1:],
         "train": [(digests[index], int(labels[index])) for index in train],

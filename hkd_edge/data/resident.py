@@ -15,7 +15,7 @@ from hkd_edge.recipe.schema import Augment
 
 @dataclass(frozen=True)
 class ResidentSet:
-    """Images uint8 (N, H, W, C) and labels int64 (N,) on one device."""
+    """Images uint8 (N, H, W, C) and labels int64 (N,) on one device, as in `ImageSet`."""
 
     images: Tensor
     labels: Tensor
@@ -27,10 +27,11 @@ class ResidentSet:
 class ResidentData:
     """The data of one run on `device`, with its normalisation and its augmented views.
 
-    `labelled` (M,) are the training images whose fine label may be used, None if all are; what concepts an image
-    shows is known of all.
+    `labelled` (M,) are the training images whose fine label may be used, None if all are. What concepts an image
+    shows is known of all by its label, whether that is a class or, beyond the classes, a row of `unlabelled`.
 
-    `class_weights` (C,) float32 are what the cross-entropy with the labels weighs each class by; None = all alike.
+    `class_weights` (C,) float32 are what the cross-entropy with the labels weighs each class by, counted over the
+    images whose label may be used; None = all alike.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class ResidentData:
         train = dataset.train.take(split.train)
         self.train = _resident(train, device)
         self.labelled = None if split.labelled is None else torch.from_numpy(split.labelled).to(device)
+        self.unlabelled = dataset.unlabelled
         self.validation = _resident(dataset.train.take(split.validation), device)
         self.test = _resident(dataset.test, device)
         self.normalize = Normalization(*pixel_statistics(train.images))
-        weights = class_weights(train.labels, len(dataset.classes)) if balance == "weights" else None
+        seen = train.labels if split.labelled is None else train.labels[split.labelled]
+        weights = class_weights(seen, len(dataset.classes)) if balance == "weights" else None
         self.class_weights = None if weights is None else torch.from_numpy(weights).to(device)
         self.device = device
         self._augment = augment

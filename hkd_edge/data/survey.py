@@ -41,7 +41,7 @@ class Survey:
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes of which there are readable images, sorted."""
-        return tuple(sorted({entry.label for entry in self.entries}))
+        return tuple(sorted({entry.label for entry in self.entries if entry.label is not None}))
 
 
 def survey_images(

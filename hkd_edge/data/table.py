@@ -4,7 +4,7 @@ path,class,kind,split,group
 img/001.jpg,Coat,tops,train,shop-4
 
 `path` starts from the list's folder. `split` and `group` may be left out; every further column is an axis, and an empty
-cell of it says nothing.
+cell of it says nothing. An empty class is one that nobody has told; such an image needs a concept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hkd_edge.data.listing import SPLITS, Entry, Listing, class_name, is_printable, listed
+from hkd_edge.data.listing import SPLITS, TRAIN, Entry, Listing, class_name, is_printable, listed
 from hkd_edge.errors import DataError, MissingDependencyError
 from hkd_edge_runtime.errors import did_you_mean
 from hkd_edge_runtime.packages import missing_message
@@ -51,8 +51,8 @@ def list_table(path: Path) -> Listing:
     if not table.rows:
         raise DataError(f"{path}: expected a row for each image, got only a header. {_MEND}")
     if problems := list(_problems(table)):
-        raise DataError(listed(f"{path}: expected rows that name an image and its class", problems, _MEND))
-    axes = tuple(column for column in table.columns if column not in (*_NEEDED, *_OPTIONAL))
+        raise DataError(listed(f"{path}: expected rows that name an image and its class or concepts", problems, _MEND))
+    axes = tuple(column for column in table.columns if _is_axis(column))
     return Listing(path, tuple(_entry(path.parent, place, row, axes) for place, row in table.rows), axes)
 
 
@@ -112,18 +112,29 @@ def _problems(table: _Table) -> Iterator[str]:
         label, name = row[_CLASS], row[_PATH]
         there, other = first.setdefault(name, (place, label))
         if name and there != place:
-            as_what = "again" if other == label else f"as {label!r} and as {other!r}"
+            as_what = "again" if other == label else f"as {_called(label)} and as {_called(other)}"
             yield f"{place}: {name} is listed {as_what}, see {there}"
 
 
+def _is_axis(column: str) -> bool:
+    return column not in (*_NEEDED, *_OPTIONAL)
+
+
+def _called(label: str) -> str:
+    return repr(label) if label else "one without a class"
+
+
 def _of_row(row: _Row, *, some_split: bool) -> Iterator[str]:
-    for column in _NEEDED:
-        if not row[column]:
-            yield f"no {column}"
+    if not row[_PATH]:
+        yield f"no {_PATH}"
+    split = row.get(_SPLIT, "")
+    if not row[_CLASS] and not any(cell for column, cell in row.items() if _is_axis(column)):
+        yield "no class and no concept"
+    elif not row[_CLASS] and SPLITS.get(split.lower(), TRAIN) != TRAIN:
+        yield f"no class, and so no use in split {split!r}"
     for column, cell in row.items():
         if column != _PATH and cell and not is_printable(cell):
             yield f"{column} {cell!a} cannot be printed"
-    split = row.get(_SPLIT, "")
     if some_split and split.lower() not in SPLITS:
         yield f"split {split!r} is none of {', '.join(SPLITS)}"
 
@@ -133,7 +144,7 @@ def _entry(folder: Path, place: str, row: _Row, axes: Sequence[str]) -> Entry:
     return Entry(
         folder / Path(row[_PATH]).expanduser(),
         row[_PATH],
-        class_name(row[_CLASS]),
+        class_name(row[_CLASS]) or None,
         place,
         {axis: class_name(row[axis]) for axis in axes if row[axis]},
         SPLITS[split.lower()] if split else None,

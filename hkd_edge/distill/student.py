@@ -52,7 +52,7 @@ class DistillTask:
         self._settings = settings
         self._teachers = teachers
         self._precision = precision
-        self._tables = AxisTables.of(hierarchy, data.device) if hierarchy.axes else None
+        self._tables = AxisTables.of(hierarchy, data.device, data.unlabelled) if hierarchy.axes else None
         modules: dict[str, nn.Module] = {"student": student}
         if settings.weights.embedding > 0 and teachers.concept is not None:
             projector = nn.Linear(student.embedding_size, teachers.concept.embedding_size, bias=False)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hkd_edge.data.resident import ResidentData
+from hkd_edge.data.unlabelled import Concepts, concept_indices
 from hkd_edge.distill.label_budget import budgeted_batch
 from hkd_edge.distill.losses import concept_label_loss
 from hkd_edge.evaluate.metrics import predict_logits, top1
@@ -21,19 +22,21 @@ from hkd_edge_runtime.hierarchy import Hierarchy
 
 @dataclass(frozen=True)
 class AxisTables:
-    """The hierarchy as tensors: per axis a membership (C, K_a) float32, the columns of its logits, and per class its
-    concept on every axis (C, axes) int64 with -1 where the axis is silent."""
+    """The hierarchy as tensors: per axis a membership (C, K_a) float32, the columns of its logits, and per label its
+    concept on every axis (C + R, axes) int64 with -1 where the axis is silent: C classes, and R labels of images
+    without a class."""
 
     memberships: tuple[Tensor, ...]
     columns: tuple[slice, ...]
     class_to_concepts: Tensor
 
     @classmethod
-    def of(cls, hierarchy: Hierarchy, device: torch.device) -> AxisTables:
-        """The tables of `hierarchy` on `device`."""
+    def of(cls, hierarchy: Hierarchy, device: torch.device, unlabelled: Sequence[Concepts] = ()) -> AxisTables:
+        """The tables of `hierarchy` on `device`, with a row for each of `unlabelled`, see `Dataset`."""
         memberships = tuple(torch.from_numpy(axis.membership()).to(device) for axis in hierarchy.axes)
         concepts = torch.tensor([axis.class_to_concept for axis in hierarchy.axes], dtype=torch.int64)
-        return cls(memberships, hierarchy.slices(), concepts.T.contiguous().to(device))
+        without_class = torch.from_numpy(concept_indices(unlabelled, hierarchy))
+        return cls(memberships, hierarchy.slices(), torch.cat([concepts.T, without_class]).contiguous().to(device))
 
     def split(self, logits: Tensor) -> list[Tensor]:
         """Logits (N, K) of all axes side by side as one (N, K_a) per axis."""
@@ -51,7 +54,7 @@ class ConceptTeacherTask:
         self._settings = settings
         self._precision = precision
         self._axis_names = [axis.name for axis in hierarchy.axes]
-        self._tables = AxisTables.of(hierarchy, data.device)
+        self._tables = AxisTables.of(hierarchy, data.device, data.unlabelled)
         self._labels = self._tables.class_to_concepts[data.train.labels]
 
     def loss(self, epoch: int, indices: Tensor) -> Tensor:

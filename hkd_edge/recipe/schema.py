@@ -129,8 +129,9 @@ class Distill(Section):
     )
     labelled_share: float = key(
         0.5,
-        "Share (0 to 1) of each batch that has fine labels where data.label_fraction hides some; the rest is drawn "
-        "from all images. Without a loss that could use the rest, all of the batch has labels.",
+        "Share (0 to 1) of each batch that has fine labels where images without a class are, or data.label_fraction "
+        "hides some; the rest is drawn from all images. Without a loss that could use the rest, all of the batch has "
+        "labels.",
         typical="0.25 to 0.75",
         gt=0,
         le=1,

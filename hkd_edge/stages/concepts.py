@@ -9,6 +9,7 @@ from typing import Any
 
 from hkd_edge.concepts import load_hierarchy, measure
 from hkd_edge.data.dataset import Dataset
+from hkd_edge.data.unlabelled import refuse_useless
 from hkd_edge.errors import HierarchyError
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage
@@ -24,6 +25,14 @@ def _hierarchy(context: Context) -> Hierarchy:
     return load_hierarchy(path, classes) if path is not None else Hierarchy(classes)
 
 
+def _checked_hierarchy(context: Context) -> Hierarchy:
+    """The hierarchy, which must speak of images without a class; without any, a task teacher may answer them."""
+    hierarchy = _hierarchy(context)
+    if hierarchy.axes or context.recipe.distill.weights.kd == 0:
+        refuse_useless(context.dataset, hierarchy)
+    return hierarchy
+
+
 def _of_data(dataset: Dataset) -> Hierarchy:
     if dataset.origin is None or not dataset.origin.hierarchy.axes:
         raise HierarchyError(
@@ -35,7 +44,7 @@ def _of_data(dataset: Dataset) -> Hierarchy:
 
 
 def _inputs(context: Context) -> Mapping[str, Any]:
-    return {"hierarchy": _hierarchy(context).to_dict()}
+    return {"hierarchy": _checked_hierarchy(context).to_dict()}
 
 
 def _run(context: Context, key: str) -> list[Path]:

@@ -53,6 +53,8 @@ def _run(context: Context, key: str) -> list[Path]:
     student = build_network(context, "student", architecture, len(context.hierarchy().classes))
     (context.run / "student").mkdir(exist_ok=True)
     context.reporter.note("distill", f"student: {count_parameters(student):,} parameters")
+    if data.labelled is not None and not any(context.recipe.distill.weights.model_dump(exclude={"ce"}).values()):
+        context.reporter.note("distill", "images without a fine label are not seen: no loss but ce has a weight")
     teachers = teachers_of(context)
     task = DistillTask(student, data, context.hierarchy(), context.recipe.distill, teachers, context.precision)
     epochs = train(context, "distill", "student", task, context.recipe.distill.training, key)

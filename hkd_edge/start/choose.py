@@ -13,6 +13,7 @@ LEAST_EPOCHS, MOST_EPOCHS = 20, 60
 _BATCHES = ((20_000, 128), (2_000, 64), (0, 32))  # images of the training set, images of a step
 _ACCURACIES = (99.0, 97.0, 95.0, 90.0)  # percent, for `validate.selective`
 _LEVEL = 0.95
+_WEIGHT, _WEIGHT_OF_UNLABELLED = 0.05, 0.5  # of the concept teacher's answers beside the labels' 1
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Facts:
 
     Attributes:
         training, validation: images of each.
+        unlabelled: those of the training images that have no class.
         axes: names of the hierarchy's axes that the data come with.
         size: side in pixels that the images' own pixels suggest, or that was asked for.
         imbalance: images of the largest class for one of the smallest.
@@ -32,6 +34,7 @@ class Facts:
     axes: tuple[str, ...]
     size: int
     imbalance: float
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ class Pace:
 
 @dataclass(frozen=True)
 class Choice:
-    """A recipe's numbers; `seconds` is what its trainings should take on this machine."""
+    """A recipe's numbers; `seconds` is what its trainings should take on this machine.
+
+    `labelled_share` is None where all images have a class.
+    """
 
     size: int
     student: dict[str, Any]
@@ -55,6 +61,8 @@ class Choice:
     teacher_epochs: int
     shift_px: int
     balance: str
+    concept_weight: float
+    labelled_share: float | None
     seconds: float
     gates: dict[str, float]
     accuracy: float
@@ -99,6 +107,8 @@ def choose(facts: Facts, paces: Sequence[Pace], budget_s: float) -> Choice:
         teacher_epochs=teacher_epochs,
         shift_px=max(1, pace.size // 16),
         balance="weights" if facts.imbalance > 3 else "none",
+        concept_weight=_WEIGHT_OF_UNLABELLED if facts.unlabelled else _WEIGHT,
+        labelled_share=_labelled_share(facts) if facts.unlabelled else None,
         seconds=seconds,
         gates=_gates(facts.validation),
         accuracy=_provable(facts.validation),
@@ -109,6 +119,11 @@ def choose(facts: Facts, paces: Sequence[Pace], budget_s: float) -> Choice:
 def _epochs(facts: Facts, pace: Pace, budget_s: float) -> int:
     teacher_s = pace.teacher_s / 4 if facts.axes else 0.0
     return int(budget_s / (facts.training * (pace.student_s + teacher_s)))
+
+
+def _labelled_share(facts: Facts) -> float:
+    """A half, or as many as there are: a batch of fewer would waste labels."""
+    return round(max(0.5, 1 - facts.unlabelled / facts.training), 2)
 
 
 def _gates(validation: int) -> dict[str, float]:
@@ -151,6 +166,12 @@ def _reasons(
         told.append(f"a concept teacher: the folders or columns group the classes by {', '.join(facts.axes)}")
     else:
         told.append("no concept teacher: nothing groups the classes; `hkd-edge concepts suggest RUN` finds groups")
+    if facts.unlabelled:
+        told.append(
+            f"{facts.unlabelled:,} of {facts.training:,} training images have no class: the concept teacher learns "
+            f"from them, and its answers to them teach the student (weight {_WEIGHT_OF_UNLABELLED:g}); "
+            f"{100 * _labelled_share(facts):g} % of each batch have a class (labelled_share)"
+        )
     if facts.imbalance > 3:
         told.append(f"balance weights: the largest class has {facts.imbalance:.1f} times the smallest one's images")
     return told

@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from hkd_edge.data.check import as_text
 from hkd_edge.data.findings import findings_of
 from hkd_edge.data.own_images import arrange
 from hkd_edge.data.survey import survey_images
+from hkd_edge.data.unlabelled import refuse_useless
 from hkd_edge.errors import RunDirectoryError
 from hkd_edge.recipe import load_recipe
 from hkd_edge.recipe.data import Data
@@ -19,6 +22,7 @@ from hkd_edge.start.choose import Choice, Facts, Pace, choose, sizes_to_try
 from hkd_edge.start.pace import measure_pace
 from hkd_edge.start.write import recipe_text
 from hkd_edge_runtime.files import write_bytes_atomically
+from hkd_edge_runtime.hierarchy import Hierarchy
 
 RECIPE_NAME = "recipe.yaml"
 # Duplicates and modes are looked for at this size; the run reads the images again at its own.
@@ -46,17 +50,20 @@ def init_project(
     findings = findings_of(survey)
     yield from as_text(findings).splitlines()
     arranged = arrange(survey, data)
-    axes = () if arranged.origin is None else tuple(axis.name for axis in arranged.origin.hierarchy.axes)
+    hierarchy = arranged.origin.hierarchy if arranged.origin else Hierarchy(arranged.classes)
+    refuse_useless(arranged, hierarchy)
     channels = survey.images.shape[-1]
     held_out = 0 if arranged.origin is None or arranged.origin.held_out is None else len(arranged.origin.held_out)
-    validation = held_out or max(1, round(_VALIDATION_SHARE * len(arranged.train)))
+    unlabelled = int(np.sum(~arranged.has_class))
+    validation = held_out or max(1, round(_VALIDATION_SHARE * (len(arranged.train) - unlabelled)))
     facts = Facts(
         classes=len(arranged.classes),
         training=len(arranged.train) - validation,
         validation=validation,
-        axes=axes,
+        axes=tuple(axis.name for axis in hierarchy.axes),
         size=image_size or findings.recommended_size,
         imbalance=findings.imbalance,
+        unlabelled=unlabelled,
     )
     choice = choose(facts, _paces(facts, channels, minutes * 60, asked=image_size is not None), minutes * 60)
     made_for = f"{findings.images:,} images of {facts.classes} classes in {source.resolve().name}"

@@ -59,7 +59,10 @@ def _lines(name: str, dataset: str, root: str, color: str, choice: Choice, findi
     yield "  fresh_views: true"
     if choice.teacher is not None:
         yield "  temperature: 2.0"
-        yield _told("  weights: {ce: 1.0, concept: 0.05}", "of the labels, and of the teacher's concepts")
+        weights = f"{{ce: 1.0, concept: {choice.concept_weight:g}}}"
+        yield _told(f"  weights: {weights}", "of the labels, and of the teacher's concepts")
+    if choice.labelled_share is not None:
+        yield _told(f"  labelled_share: {choice.labelled_share:g}", "of each batch; the rest is drawn from all images")
     yield ""
     yield "export:"
     yield _told("  targets: [onnxruntime, openvino, tensorrt]", "leave out what your board has not")

@@ -65,3 +65,13 @@ def write_pictures(
                     folder / f"{number:04}{suffix}", **({"quality": 92} if suffix == ".jpg" else {})
                 )
     return root
+
+
+def write_unlabelled(root: Path, each: int, start: int = 500) -> Path:
+    """Writes `each` more pictures of every class below `root`, in `kind/_unlabelled`."""
+    for kind, labels in KINDS.items():
+        (root / kind / "_unlabelled").mkdir(parents=True, exist_ok=True)
+        for label in labels:
+            for number in range(start, start + each):
+                draw(label, number).save(root / kind / "_unlabelled" / f"{label}{number}.jpg", quality=92)
+    return root

@@ -103,6 +103,42 @@ def test_a_class_in_two_concepts_is_told_with_both_places(tmp_path: Path) -> Non
         hierarchy_of(list_folder(tmp_path), ("cup", "other"))
 
 
+def test_images_below_unlabelled_are_of_the_concepts_above_it_and_of_no_class(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x/cat/1.jpg", "b/y/fox/1.jpg", "a/_unlabelled/1.jpg", "a/x/_UNLABELED/cam 1/sub/2.jpg")
+    listing = list_folder(tmp_path)
+    found = {entry.name: (entry.label, dict(entry.concepts)) for entry in listing.entries}
+    assert found["a/_unlabelled/1.jpg"] == (None, {"level_1": "a"})
+    assert found["a/x/_UNLABELED/cam 1/sub/2.jpg"] == (None, {"level_1": "a", "level_2": "x"})
+    assert listing.axes == ("level_1", "level_2")
+    assert hierarchy_of(listing, ("cat", "fox")).to_dict()["axes"]["level_2"] == {"x": ["cat"], "y": ["fox"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "_unlabelled/1.jpg",
+            r"concept/_unlabelled/image\.jpg\), got 1 that are not:\n  _unlabelled/1\.jpg\nWithout a",
+        ),
+        ("a/cat/_unlabelled/1.jpg", r"either images or folders of images, got 1 that are not:\n  a/cat\n"),
+    ],
+)
+def test_images_without_a_class_need_a_concept_that_is_no_class(tmp_path: Path, name: str, message: str) -> None:
+    touch(tmp_path, "a/cat/1.jpg", "b/fox/1.jpg", name)
+    with pytest.raises(DataError, match=message):
+        list_folder(tmp_path)
+
+
+def test_images_without_a_class_are_for_training_alone(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a/cat/1.jpg", "test/a/cat/1.jpg", "train/a/_unlabelled/1.jpg", "test/a/_unlabelled/2.jpg")
+    with pytest.raises(
+        DataError, match=r"those to train on, got 1 that are not:\n  test/a/_unlabelled/2\.jpg\nNo answer"
+    ):
+        list_folder(tmp_path)
+    (tmp_path / "test/a/_unlabelled/2.jpg").unlink()
+    assert [entry.split for entry in list_folder(tmp_path).entries if entry.label is None] == ["train"]
+
+
 def test_links_are_followed_and_loops_do_not_hang(tmp_path: Path) -> None:
     touch(tmp_path / "store", "x.jpg")
     touch(tmp_path / "root", "a/1.jpg", "k/b/1.jpg")

@@ -132,6 +132,14 @@ def test_what_was_found_is_kept_in_the_run(tmp_path: Path) -> None:
     assert sides["cornered/box/ball.jpg"] == sides["round/ball/0000.jpg"]
 
 
+def test_given_splits_are_kept_with_their_numbers(tmp_path: Path) -> None:
+    for start, name in enumerate(("train", "val", "test")):
+        write_pictures(tmp_path / "photos" / name, 2, start=10 * start)
+    told_by(write_recipe(tmp_path, "32", "auto", nested=True), tmp_path / "run", "data")
+    findings = json.loads((tmp_path / "run/data/findings.json").read_text())
+    assert findings["splits"] == {"test": 8, "train": 8, "validation": 8}
+
+
 def test_folders_as_hierarchy_need_folders_above_the_classes(tmp_path: Path) -> None:
     write_pictures(tmp_path / "photos", 6, nested=False)
     with pytest.raises(HierarchyError, match="expected folder photos to group its classes by concepts"):

@@ -49,11 +49,31 @@ def test_every_wrong_row_is_told_with_its_line(tmp_path: Path) -> None:
     lines = [line.strip() for line in str(caught.value).splitlines()]
     assert lines[1:-1] == [
         "list.csv:3: no path",
-        "list.csv:4: no class",
+        "list.csv:4: no class and no concept",
         "list.csv:5: split 'rest' is none of train, training, val, valid, validation, test, testing",
         "list.csv:6: 1.jpg is listed as 'b' and as 'a', see list.csv:2",
         "list.csv:7: split '' is none of train, training, val, valid, validation, test, testing",
         "list.csv:8: 1.jpg is listed again, see list.csv:2",
+    ]
+
+
+def test_an_empty_class_is_one_that_nobody_told(tmp_path: Path) -> None:
+    listing = list_table(write(tmp_path, "path,class,kind,sleeves\n1.jpg,Coat,tops,long\n2.jpg,,tops,\n"))
+    assert [(entry.label, dict(entry.concepts)) for entry in listing.entries] == [
+        ("Coat", {"kind": "tops", "sleeves": "long"}),
+        (None, {"kind": "tops"}),
+    ]
+
+
+def test_rows_without_a_class_need_a_concept_and_are_for_training(tmp_path: Path) -> None:
+    text = "path,class,kind,split\n1.jpg,,,train\n2.jpg,,x,val\n3.jpg,,x,Test\n4.jpg,,x,train\n4.jpg,a,x,train\n"
+    with pytest.raises(DataError) as caught:
+        list_table(write(tmp_path, text))
+    assert [line.strip() for line in str(caught.value).splitlines()[1:-1]] == [
+        "list.csv:2: no class and no concept",
+        "list.csv:3: no class, and so no use in split 'val'",
+        "list.csv:4: no class, and so no use in split 'Test'",
+        "list.csv:6: 4.jpg is listed as 'a' and as one without a class, see list.csv:5",
     ]
 
 

@@ -17,7 +17,7 @@ from hkd_edge.data.resident import ResidentData
 from hkd_edge.distill.label_budget import budgeted_batch
 from hkd_edge.distill.losses import concept_loss
 from hkd_edge.distill.student import DistillTask, Teachers
-from hkd_edge.distill.teacher import ConceptTeacherTask, TaskTeacherTask
+from hkd_edge.distill.teacher import AxisTables, ConceptTeacherTask, TaskTeacherTask
 from hkd_edge.errors import DataError
 from hkd_edge.models.build import build
 from hkd_edge.recipe.architecture import Architecture
@@ -135,3 +135,64 @@ def test_concept_labels_are_a_teacher_that_is_always_right():
 def test_concept_labels_are_seen_of_all_images():
     weights = {"ce": 0.0, "concept_labels": 1.0}
     assert student_loss(resident(LABELS), **weights) != student_loss(resident(lied(LABELLED)), **weights)
+
+
+ROWS = ({"kind": "x"}, {"kind": "y"}, {"season": "winter"})  # of labels 4, 5 and 6; the axis is silent on the last
+
+
+def partly(labels: np.ndarray, labelled: np.ndarray = LABELLED) -> ResidentData:
+    """As `resident`, with labels beyond the four classes."""
+    known = resident(labels, labelled)
+    known.unlabelled = ROWS
+    return known
+
+
+def without_classes(others: np.ndarray) -> np.ndarray:
+    """The labels of the images that keep theirs, and of `others` (40,) of all the rest."""
+    labels = others.copy()
+    labels[LABELLED] = LABELS[LABELLED]
+    return labels
+
+
+def test_an_image_without_a_class_teaches_its_concept_as_one_with_a_class_does():
+    concepts = without_classes(LABELS // 2 + 4)  # classes a and b are in x, c and d in y
+    teachers = [
+        ConceptTeacherTask(network(2), data, HIERARCHY, TRAINING, "fp32").loss(0, INDICES).item()
+        for data in (resident(LABELS), partly(concepts))
+    ]
+    assert teachers[0] == teachers[1]
+    weights = {"ce": 1.0, "concept_labels": 0.5}
+    assert student_loss(resident(LABELS), **weights) == student_loss(partly(concepts), **weights)
+
+
+def test_an_image_of_which_no_axis_speaks_teaches_nothing():
+    data = partly(np.where(np.arange(40) % 10 == 0, LABELS, 6))
+    logits = network(2)(data.view_batch(0, INDICES))
+    spoken = INDICES % 10 == 0
+    expected = F.cross_entropy(logits[spoken], torch.from_numpy(LABELS // 2)[INDICES[spoken]]).item()
+    task = ConceptTeacherTask(network(2), data, HIERARCHY, TRAINING, "fp32")
+    assert task.loss(0, INDICES).item() == pytest.approx(expected, abs=1e-6)
+    silent = ConceptTeacherTask(network(2), partly(np.full(40, 6)), HIERARCHY, TRAINING, "fp32").loss(0, INDICES)
+    assert silent.item() == 0
+
+
+def test_labels_beyond_the_classes_never_reach_the_cross_entropy():
+    data = partly(without_classes(np.full(40, 5)))
+    assert student_loss(data) == student_loss(resident(LABELS))
+    first, second = (TaskTeacherTask(network(), each, TRAINING, "fp32") for each in (data, resident(LABELS)))
+    assert first.loss(0, INDICES).item() == second.loss(0, INDICES).item()
+
+
+def test_a_concept_that_its_axis_lacks_is_no_silence():
+    with pytest.raises(ValueError, match="not in tuple"):
+        AxisTables.of(HIERARCHY, torch.device("cpu"), [{"kind": "z"}])
+
+
+def test_rare_labels_count_where_labels_are_hidden():
+    """Of the images that keep theirs two are of class a, and one of each other."""
+    split = Split(np.arange(40), np.arange(40), LABELLED)
+    images = ImageSet(np.zeros((40, 8, 8, 1), np.uint8), LABELS)
+    drawn = Dataset("drawn", tuple("abcd"), images, images, "", "")
+    weights = ResidentData(drawn, split, Augment(), 0, torch.device("cpu"), balance="weights").class_weights
+    assert weights is not None
+    assert weights.tolist() == [0.625, 1.25, 1.25, 1.25]

@@ -105,6 +105,11 @@ EPOCHS = "epochs: 2"
             "each a whole number >= 1, got an empty list. Typical values are 8 to 256 each.",
         ),
         (
+            DATASET,
+            "dataset: digits, unlabelled_classes: 5",
+            'x.yaml:3: recipe.data.unlabelled_classes: expected a list, each text, got 5. Typical values are ["Coat"].',
+        ),
+        (
             "[16, 32]",
             "[16, 0]",
             "x.yaml:5: recipe.student.architecture.widths[1]: expected a whole number >= 1, got 0.",

@@ -62,6 +62,20 @@ def test_rare_classes_are_weighed() -> None:
     assert choose(FACTS, [pace(64, 4.0)], 200).balance == "none"
 
 
+@pytest.mark.parametrize(("unlabelled", "share"), [(900, 0.5), (500, 0.5), (100, 0.9)])
+def test_images_without_a_class_get_a_share_of_each_batch_and_the_concepts_more_weight(
+    unlabelled: int, share: float
+) -> None:
+    choice = choose(replace(FACTS, unlabelled=unlabelled), [pace(64, 4.0)], 200)
+    assert choice.labelled_share == share
+    assert choice.concept_weight > choose(FACTS, [pace(64, 4.0)], 200).concept_weight
+    assert any(f"{unlabelled:,} of 1,000 training images have no class" in reason for reason in choice.reasons)
+
+
+def test_where_all_images_have_a_class_no_share_is_chosen() -> None:
+    assert choose(FACTS, [pace(64, 4.0)], 200).labelled_share is None
+
+
 @pytest.mark.parametrize(("validation", "accuracy"), [(6000, 99.0), (598, 99.0), (200, 97.0), (120, 95.0), (30, 90.0)])
 def test_wanted_accuracies_are_those_that_validation_images_can_prove(validation: int, accuracy: float) -> None:
     assert choose(replace(FACTS, validation=validation), [pace(64, 4.0)], 200).accuracy == accuracy

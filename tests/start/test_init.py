@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hkd_edge.errors import DataError, RunDirectoryError
 from hkd_edge.recipe import load_recipe
 from hkd_edge_runtime import load
 from hkd_edge_runtime.bundle import open_bundle
-from tests.data.drawn import write_pictures
+from tests.data.drawn import write_pictures, write_unlabelled
 
 
 def called(*words: str | Path) -> Result:
@@ -48,6 +49,27 @@ def test_a_flat_folder_gets_none_and_says_how_to_find_groups(tmp_path: Path) -> 
     assert "hkd-edge concepts suggest RUN" in result.output
 
 
+def test_images_without_a_class_get_a_recipe_that_uses_them(tmp_path: Path) -> None:
+    photos = write_unlabelled(write_pictures(tmp_path / "photos", 8), 10)
+    result = called("init", tmp_path / "things", "--data", photos, "--image-size", "32")
+    assert result.exit_code == 0, result.output
+    recipe = load_recipe(str(tmp_path / "things" / "recipe.yaml"))
+    assert recipe.teacher is not None
+    assert recipe.distill.labelled_share == 0.5
+    assert recipe.distill.weights.concept > 0
+    assert "images       32 in 4 classes, and 40 without a class" in result.output
+    assert "40 of 64 training images have no class: the concept teacher learns from them" in result.output
+
+
+def test_images_without_a_class_and_nothing_that_groups_classes_get_none(tmp_path: Path) -> None:
+    photos = write_unlabelled(write_pictures(tmp_path / "photos", 8), 2)
+    shutil.rmtree(photos / "cornered")  # one kind is no axis
+    result = called("init", tmp_path / "things", "--data", photos)
+    assert isinstance(result.exception, DataError)
+    assert "got 4 that are of none, such as round/_unlabelled/ball500.jpg (level_1 round)" in str(result.exception)
+    assert not (tmp_path / "things" / "recipe.yaml").exists()
+
+
 def test_a_recipe_that_is_there_is_not_touched(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("mine")
     result = called("init", tmp_path, "--data", photos)
@@ -61,6 +83,20 @@ def test_images_that_a_run_would_refuse_get_no_recipe(tmp_path: Path) -> None:
     result = called("init", tmp_path / "things", "--data", tmp_path / "empty")
     assert isinstance(result.exception, DataError)
     assert not (tmp_path / "things" / "recipe.yaml").exists()
+
+
+@pytest.mark.slow
+def test_three_commands_lead_from_a_tenth_of_the_classes_to_a_bundle_that_knows_them(tmp_path: Path) -> None:
+    photos = write_unlabelled(write_pictures(tmp_path / "photos", 15), 90)
+    assert called("init", tmp_path / "things", "--data", photos, "--image-size", "32", "--minutes", "1").exit_code == 0
+    result = called("run", tmp_path / "things" / "recipe.yaml", "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    unseen = write_pictures(tmp_path / "unseen", 10, start=1000)
+    with load(tmp_path / "run" / "bundle") as model:
+        answers = [(model.predict(path), path) for path in unseen.rglob("*.jpg")]
+    assert sum(answer.label == path.parent.name for answer, path in answers) >= 24
+    kinds = [answer.concepts["level_1"].concept == path.parent.parent.name for answer, path in answers]
+    assert sum(kinds) >= 30
 
 
 @pytest.mark.slow
