@@ -124,7 +124,7 @@ def _value(option: click.Option) -> str:
     return f"{noun}{_limits(kind)}"
 
 
-def _limits(kind: click.ParamType) -> str:
+def _limits(kind: object) -> str:
     if not isinstance(kind, click.IntRange | click.FloatRange):
         return ""
     lower = "" if kind.min is None else f" {'>' if kind.min_open else '>='} {kind.min}"

@@ -68,7 +68,7 @@ def _walk(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
 def _kind(node: Mapping[str, Any]) -> str:
     """The name of the definition that a key's node leads to; null and short forms beside it do not count."""
     options = node.get("anyOf", [node])
-    return next(option["$ref"] for option in options if "$ref" in option).rpartition("/")[2]
+    return str(next(option["$ref"] for option in options if "$ref" in option)).rpartition("/")[2]
 
 
 def _title(paths: list[str]) -> str:
