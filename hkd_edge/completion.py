@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -18,7 +19,7 @@ VARIABLE = "_HKD_EDGE_COMPLETE"  # where click looks for the shell's question to
 PRECISIONS = ("fp32", "fp16", "int8")
 _RUNS = "runs/"  # where a run is made unless -o says otherwise
 _AUTO = "auto"
-_Items = list[CompletionItem[str]]
+_Items: TypeAlias = "list[CompletionItem[str]]"  # as text, since click 8.1 knows no parameter of it
 
 
 @click.command(

@@ -79,8 +79,8 @@ def _noun(node: dict[str, Any]) -> str:
         case "number":
             return f"a number{_limits(node)}"
         case "array":
-            at_least = " of at least one entry" if node.get("minItems") else ""
-            return f"a list{at_least}, each {expectation(node['items'])}"
+            least = " of at least one entry" if node.get("minItems") else ""
+            return f"a list{least}, each {expectation(node['items'])}"
         case "object":
             return f"a section with the keys {', '.join(keys_of(node))}"
         case _:

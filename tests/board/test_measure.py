@@ -18,7 +18,7 @@ from PIL import Image
 
 from hkd_edge.board.measure import arguments_of
 from hkd_edge.cli import main
-from hkd_edge_runtime.__main__ import _parser
+from hkd_edge_runtime.__main__ import command_parser
 from hkd_edge_runtime.bench import Settings
 from hkd_edge_runtime.turns import Pace
 from tests.board.conftest import Server
@@ -192,7 +192,7 @@ def test_options_that_do_not_go_together_are_usage_errors(bench: Bench, argument
 )
 def test_the_board_is_asked_for_the_same_settings(settings: Settings) -> None:
     images = None if settings.images is None else "/there/photos"
-    told = _parser().parse_args(["bench", "bundle", *arguments_of(settings, images)])
+    told = command_parser().parse_args(["bench", "bundle", *arguments_of(settings, images)])
     assert (told.target, told.precision, told.threads) == (settings.target, settings.precision, settings.threads)
     assert (tuple(told.batch), told.starts, told.repeats) == (settings.batches, settings.starts, settings.pace.repeats)
     assert (told.seconds, told.raw, told.json) == (settings.pace.seconds, settings.raw, True)

@@ -127,7 +127,8 @@ def test_programs_exist(line: str) -> None:
     if words[0] != "-m":
         assert (ROOT / words[0]).is_file()
     elif words[1] not in ("pytest", "venv", "pip"):
-        assert (ROOT / f"{words[1].replace('.', '/')}.py").is_file()
+        module = ROOT / words[1].replace(".", "/")
+        assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file()
 
 
 @pytest.mark.parametrize("line", typed("make"))

@@ -128,7 +128,7 @@ PROVOKED: dict[str, tuple[Callable[[], None], str]] = {
         "run my.yaml",
     ),
     "recipe.data: missing": (recipe(("data: {dataset: digits}\n", "")), "run my.yaml"),
-    "not valid YAML": (text_file("my.yaml", "version: 1\ndata: {dataset: digits\n"), "run my.yaml"),
+    "while parsing a flow mapping": (text_file("my.yaml", "version: 1\ndata: {dataset: digits\n"), "run my.yaml"),
     "aliases are not read here": (text_file("my.yaml", "version: 1\nseed: &x 1\nname: *x\n"), "run my.yaml"),
     "nowhere.yaml: expected a recipe file": (nothing, "run nowhere.yaml"),
     "expected the name of a recipe, got 'digit'": (nothing, "run digit"),
