@@ -33,9 +33,7 @@ HELD_OUT = {"val": (500_000, 25), "test": (600_000, 250)}  # first number, and h
 # The pictures, the weight of the concept teacher, and how many times the epochs.
 VARIANTS = {
     "with": ("partly", 0.5, 1),
-    "with, weight 0.05": ("partly", 0.05, 1),
     "without": ("few", 0.5, EACH // LABELLED),
-    "without, weight 0.05": ("few", 0.05, EACH // LABELLED),
     "all with a class": ("full", 0.05, 1),
 }
 
