@@ -27,6 +27,7 @@ from hkd_edge.stages.distill import DISTILL, METRICS_FILE, STUDENT_FILE
 from hkd_edge.stages.teach import TEACH
 from hkd_edge.study.cells import CellResult, PlannedCell, TeacherFacts
 from hkd_edge.study.measure import measure_student
+from hkd_edge.teachers.files import teacher_files
 from hkd_edge_runtime.board import read_board
 from hkd_edge_runtime.files import copy_atomically, sha256_file, write_json_atomically
 
@@ -107,6 +108,7 @@ def _key(recipe: Recipe, parts: set[str], code: list[str]) -> str:
     content = recipe.model_dump(mode="json", include=parts)
     if hierarchy is not None and hierarchy.is_file():
         content["concepts"] = sha256_file(hierarchy)
+    content["files"] = teacher_files(recipe)
     return digest({"recipe": content, "code": {room: code_digest(room) for room in code}})
 
 
