@@ -19,7 +19,7 @@ from hkd_edge.errors import TrainingError
 from hkd_edge.evaluate.metrics import predict_logits, top1
 from hkd_edge.models.network import count_parameters
 from hkd_edge.recipe.foreign import Foreign, ForeignInput
-from hkd_edge.recipe.schema import Teacher
+from hkd_edge.recipe.schema import Augment, Recipe, Teacher
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import code_digest, digest
 from hkd_edge.teachers.files import file_digests
@@ -157,12 +157,16 @@ def _answers_key(context: Context, role: str, settings: Teacher) -> str:
             "groups": {axis: list(names) for axis, names in groups_of(context.hierarchy(), role).items()},
             "split": sha256_file(context.run / "data" / "split.npz"),
             "fingerprint": context.dataset.fingerprint,
-            "augment": context.recipe.augment.model_dump(),
-            "seed": context.recipe.seed,
+            "views": _views(context.recipe),
             "precision": context.precision,
             "code": [code_digest(room) for room in ("data", "teachers", "models/from_torchvision", "distill/cache")],
         }
     )
+
+
+def _views(recipe: Recipe) -> dict[str, Any] | None:
+    """What views are drawn from; None where every view is the plain image, whatever the seed."""
+    return None if recipe.augment == Augment() else {"augment": recipe.augment.model_dump(), "seed": recipe.seed}
 
 
 def _foreign(settings: Teacher) -> Foreign:

@@ -67,7 +67,7 @@ def fit_linear_head(embeddings: Tensor, labels: Labels, decay: float) -> tuple[n
 
     with torch.enable_grad():
         optimizer.step(closure)  # type: ignore[no-untyped-call]
-        reached = float(closure()) - 0.5 * decay * float(head.weight.square().sum())
+        reached = float(closure()) - 0.5 * decay * float(head.weight.detach().square().sum())
     if not torch.isfinite(torch.tensor(reached)):
         raise TrainingError(f"foreign.head: expected a finite loss of the head, got {reached}. Raise head_decay.")
     return _unstandardised(head, mean, std), reached
