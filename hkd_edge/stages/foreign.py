@@ -192,7 +192,7 @@ def _labels(context: Context, role: str) -> Labels:
 def _metrics(
     context: Context, role: str, teacher: nn.Module, parameters: int, loss: float | None, started: float
 ) -> dict[str, Any]:
-    """As of a teacher that was trained in one epoch; `loss` None = that of the validation images."""
+    """As of a teacher that was trained in one epoch, in none if it only embeds; `loss` None = of validation images."""
     data = context.resident
     logits = predict_logits(teacher, data.validation.images, data.normalize, context.precision)
     said, validation_loss = _judged(context, role, logits, getattr(teacher, "silent_axes", ()))
@@ -201,6 +201,8 @@ def _metrics(
         "teach",
         f"{role} teacher, not trained here: {parameters:,} parameters; {told} of {len(logits):,} validation images",
     )
+    if not said:
+        return {"parameters": parameters, "epochs": []}
     epoch = {
         "epoch": 0,
         "loss": validation_loss if loss is None else loss,

@@ -143,11 +143,14 @@ def _teachers(recipe: Recipe, metrics: dict[str, Any]) -> dict[str, TeacherFacts
     weights = recipe.distill.weights.model_dump()
     used = [role for role, losses in _ROLES.items() if role in metrics and any(weights[loss] for loss in losses)]
     return {
-        role: TeacherFacts(
-            metrics[role]["parameters"], _seconds(metrics[role]), metrics[role]["epochs"][-1]["accuracies"]
-        )
+        role: TeacherFacts(metrics[role]["parameters"], _seconds(metrics[role]), _last_accuracies(metrics[role]))
         for role in used
     }
+
+
+def _last_accuracies(metrics: dict[str, Any]) -> dict[str, float]:
+    """Those of the last epoch; none of a teacher that only embeds."""
+    return dict(metrics["epochs"][-1]["accuracies"]) if metrics["epochs"] else {}
 
 
 def _machine(context: Context) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_classes_that_the_teacher_has_not_met_do_not_matter():
         (
             "concept",
             Hierarchy(CLASSES, (Axis("kind", ("tops", "shoes", "bags"), (0, 1, 2)),)),
-            "expected a teacher for which class 'shirt' has the concept 'shoes' of axis 'kind', got one that learnt 'tops'",
+            "expected a teacher for which class 'shirt' has the concept 'shoes' of axis 'kind', got one that",
         ),
         (
             "concept",
