@@ -193,10 +193,12 @@ def _flat(what: str, answer: Tensor) -> Tensor:
 def _missing_package(name: str, key: str) -> Iterator[None]:
     try:
         yield
-    except ModuleNotFoundError as error:
-        if not name.startswith(str(error.name)):
-            raise  # something that the package itself needs: its own words say so
-        raise _not_installed(name, key) from error
+    except ImportError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise _not_installed(name, key) from error
+        raise MissingDependencyError(
+            f"foreign.{key}: expected {name} to be imported, got: {error}. Install what it needs."
+        ) from error
 
 
 def _not_installed(name: str, key: str) -> MissingDependencyError:

@@ -130,3 +130,9 @@ def test_a_download_that_fails_says_where_the_file_can_be_put(tmp_path: Path, mo
     keys = {"module": None, "weights_package": None, "torchvision": "resnet18", "weights": "download"}
     with pytest.raises(TrainingError, match=r"by download, got: no network\. Fetch https://.*resnet18.*checkpoints"):
         torch_trunk(foreign(**keys))
+
+
+def test_a_package_that_lacks_another_says_which(package):
+    (package / "__init__.py").write_text("import no_such_package\n")
+    with pytest.raises(MissingDependencyError, match=r"their_package to be imported, got: No module named 'no_such_p"):
+        torch_trunk(foreign(arguments={}))
