@@ -17,7 +17,7 @@ from hkd_edge.distill.losses import concept_label_loss
 from hkd_edge.distill.teacher import AxisTables, concept_accuracies
 from hkd_edge.errors import TrainingError
 from hkd_edge.evaluate.metrics import predict_logits, top1
-from hkd_edge.models.network import count_parameters
+from hkd_edge.models.network import Network, count_parameters
 from hkd_edge.recipe.foreign import Foreign, ForeignInput
 from hkd_edge.recipe.schema import Augment, Recipe, Teacher
 from hkd_edge.run.context import Context
@@ -46,7 +46,7 @@ def teacher_file(context: Context, role: str) -> Path:
     return context.run / "teacher" / f"{role}.pt"
 
 
-def own_teacher(context: Context, role: str, saved: SavedTeacher) -> nn.Module:
+def own_teacher(context: Context, role: str, saved: SavedTeacher) -> Network | AdaptedTeacher:
     """The network of ours in `saved` behind this run's images, on the training device.
 
     Raises:
@@ -54,7 +54,7 @@ def own_teacher(context: Context, role: str, saved: SavedTeacher) -> nn.Module:
     """
     network, images = saved.network(), images_of(context)
     columns = columns_for(saved, context.hierarchy(), role)
-    teacher: nn.Module = network
+    teacher: Network | AdaptedTeacher = network
     if saved.images != images or columns != list(range(network.head.out_features)):
         height, width, channels = saved.images.shape
         taken = ForeignInput(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from hkd_edge.data.augment import generator_for
 from hkd_edge.distill.teacher import ConceptTeacherTask, TaskTeacherTask
@@ -26,6 +25,7 @@ from hkd_edge.stages.foreign import (
     teacher_file,
 )
 from hkd_edge.teachers.files import teacher_files
+from hkd_edge.teachers.network import AdaptedTeacher, ForeignTeacher
 from hkd_edge.teachers.saved import SavedTeacher, read_teacher, save_teacher
 from hkd_edge.train.loop import Fit, Task, fit
 from hkd_edge_runtime.files import write_json_atomically
@@ -56,8 +56,8 @@ def teacher_outputs(context: Context, role: str) -> int:
     return hierarchy.membership().shape[1] if role == "concept" else len(hierarchy.classes)
 
 
-def load_teacher(context: Context, role: str, settings: Teacher) -> nn.Module:
-    """The teacher of `role`, as this stage has written it: an `Answering` that takes this run's images."""
+def load_teacher(context: Context, role: str, settings: Teacher) -> Network | AdaptedTeacher | ForeignTeacher:
+    """The teacher of `role`, as this stage has written it, behind this run's images."""
     if settings.foreign is not None:
         return load_foreign(context, role, settings)
     return own_teacher(context, role, read_teacher(teacher_file(context, role)))
