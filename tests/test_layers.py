@@ -20,6 +20,7 @@ ROOMS = {
     "train": {"errors", "recipe", "data"},
     "evaluate": {"errors", "recipe", "data", "train"},
     "distill": {"errors", "recipe", "data", "models", "train", "evaluate"},
+    "teachers": {"errors", "recipe", "models", "train"},
     "report": {"errors", "concepts", "evaluate", "track", "train"},
     "track": {"errors", "recipe", "evaluate", "train"},
     "compare": {"errors", "recipe", "evaluate", "report", "run"},
@@ -28,11 +29,11 @@ ROOMS = {
     "board": {"errors", "run"},
     "stages": {
         *("errors", "recipe", "concepts", "data", "models", "train"),
-        *("evaluate", "distill", "delivery", "report", "run"),
+        *("evaluate", "distill", "delivery", "report", "run", "teachers"),
     },
     "pipeline": {"errors", "recipe", "report", "run", "stages", "track"},
     "study": {
-        *("errors", "places", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"),
+        *("errors", "places", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline", "teachers"),
     },
     "doctor": {"errors", "data", "train"},
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from hkd_edge.data.resident import ResidentData
 from hkd_edge.errors import TrainingError
-from hkd_edge.models.network import Network
+from hkd_edge.models.network import Answering
 from hkd_edge.train.device import autocast
 from hkd_edge_runtime.files import write_atomically
 
@@ -21,10 +21,14 @@ _BATCH_SIZE = 500
 
 
 class TeacherAnswers:
-    """Logits (V, N, K) and embeddings (V, N, E) of one teacher for V views of N training images, on one device."""
+    """Logits (V, N, K) and embeddings (V, N, E) of one teacher for V views of N training images, on one device.
 
-    def __init__(self, logits: Tensor, embeddings: Tensor) -> None:
+    `silent_axes` are the places of the axes of which its logits say nothing.
+    """
+
+    def __init__(self, logits: Tensor, embeddings: Tensor, silent_axes: tuple[int, ...] = ()) -> None:
         self._logits = logits
+        self.silent_axes = silent_axes
         self._embeddings = embeddings
         self.embedding_size = embeddings.shape[2]
 
@@ -36,14 +40,23 @@ class TeacherAnswers:
         """Embeddings float32 (B, E) of the training images at `indices` (B,) under `view`."""
         return self._embeddings[view, indices].float()
 
+    @torch.inference_mode()
+    def with_head(self, head: nn.Linear) -> TeacherAnswers:
+        """The same embeddings with the logits that `head` makes of them."""
+        batches = [
+            torch.cat([head(part.float()) for part in torch.split(view, _BATCH_SIZE)]) for view in self._embeddings
+        ]
+        return TeacherAnswers(torch.stack(batches), self._embeddings)
+
 
 def teacher_answers(
-    teacher: Network,
+    teacher: Answering,
     data: ResidentData,
     views: int,
     folder: Path,
     precision: str,
     on_view: Callable[[int, int], None],
+    silent_axes: tuple[int, ...] = (),
 ) -> TeacherAnswers:
     """The answers of `teacher` to the first `views` views of the training images.
 
@@ -61,6 +74,7 @@ def teacher_answers(
     return TeacherAnswers(
         torch.from_numpy(np.stack(logits)).to(data.device),
         torch.from_numpy(np.stack(embeddings)).to(data.device),
+        silent_axes,
     )
 
 
@@ -68,13 +82,13 @@ Answers = tuple[NDArray[np.float32], NDArray[np.float16]]
 
 
 @torch.inference_mode()
-def _answer(teacher: Network, data: ResidentData, view: int, path: Path, precision: str) -> Answers:
+def _answer(teacher: Answering, data: ResidentData, view: int, path: Path, precision: str) -> Answers:
     teacher.eval()
     logits, embeddings = [], []
     for indices in torch.split(torch.arange(len(data.train), device=data.device), _BATCH_SIZE):
         with autocast(data.device, precision):
-            embedding = teacher.embed(data.view_batch(view, indices))
-            logits.append(teacher.head(embedding).float().cpu().numpy())
+            answer, embedding = teacher.answer(data.view_batch(view, indices))
+        logits.append(answer.float().cpu().numpy())
         embeddings.append(embedding.float().cpu().numpy())
     # Half precision halves the memory; embeddings enter the losses by their direction alone.
     answers = np.concatenate(logits), np.concatenate(embeddings).astype(np.float16)

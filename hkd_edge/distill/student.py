@@ -116,10 +116,12 @@ class DistillTask:
         weights = self._settings.weights
         total = torch.zeros((), device=logits.device)
         if weights.concept > 0 and self._tables is not None:
+            said, memberships = self._tables.split(teacher.logits(view, indices)), self._tables.memberships
+            spoken = [axis for axis in range(len(memberships)) if axis not in teacher.silent_axes]
             total = total + weights.concept * concept_loss(
                 logits,
-                self._tables.split(teacher.logits(view, indices)),
-                self._tables.memberships,
+                [said[axis] for axis in spoken],
+                [memberships[axis] for axis in spoken],
                 self._settings.temperature,
                 divide_prior=self._settings.divide_prior,
             )

@@ -13,7 +13,6 @@ from hkd_edge.concepts.suggest import Evidence
 from hkd_edge.data.augment import Normalization
 from hkd_edge.errors import RunDirectoryError
 from hkd_edge.evaluate.metrics import predict_logits, top1
-from hkd_edge.models.network import Network
 from hkd_edge.recipe import Recipe, load_recipe
 from hkd_edge.report.progress import Reporter
 from hkd_edge.run.context import Context
@@ -63,32 +62,34 @@ def _check_same_images(context: Context) -> None:
         )
 
 
-def _network(context: Context, role: str) -> Network:
+def _network(context: Context, role: str) -> nn.Module:
     if role == "student":
-        return load_student(context)
+        student: nn.Module = load_student(context)
+        return student
     return load_teacher(context, "task", named_teachers(context)["task"])
 
 
-class _Embeddings(nn.Module):
-    """A network without its head."""
+class _Answers(nn.Module):
+    """A network's logits and embedding side by side."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, D)."""
-        return self.network.embed(x)
+        """(N, C, H, W) -> (N, classes + D)."""
+        return torch.cat(self.network.answer(x), dim=1)  # type: ignore[operator]
 
 
 @torch.inference_mode()
-def _evidence(context: Context, network: Network, role: str) -> Evidence:
+def _evidence(context: Context, network: nn.Module, role: str) -> Evidence:
     facts = context.read_json(FACTS_FILE)
     images = context.dataset.train.take(context.split().validation)
     normalize = Normalization(tuple(facts["mean"]), tuple(facts["std"]))
     pixels = torch.from_numpy(images.images).to(context.device)
-    embeddings = predict_logits(_Embeddings(network), pixels, normalize)
-    probabilities = network.head(embeddings).double().softmax(dim=1).cpu()
+    answers = predict_logits(_Answers(network), pixels, normalize)
+    logits, embeddings = answers[:, : len(facts["classes"])], answers[:, len(facts["classes"]) :]
+    probabilities = logits.double().softmax(dim=1).cpu()
     classes = tuple(facts["classes"])
     right = top1(probabilities, torch.from_numpy(images.labels))
     return Evidence(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -13,6 +14,7 @@ from torch import nn
 from hkd_edge.errors import RecipeError, TrainingError
 from hkd_edge.models.network import GlobalAveragePool, Network
 from hkd_edge.recipe.architecture import Architecture
+from hkd_edge.recipe.foreign import DOWNLOAD
 from hkd_edge_runtime.errors import did_you_mean
 
 _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")  # in training they answer tuples
@@ -21,9 +23,9 @@ _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")  # in training they answer
 def from_torchvision(architecture: Architecture, channels: int, outputs: int) -> Network:
     """The network `architecture.name`, whose last linear layer becomes the head.
 
-    `architecture.weights` is a state dict as torchvision publishes them; all of it but the head is taken, for any
-    number of classes. For one input channel the first convolution's weights are summed over the colours: the answer to
-    a grey image is that to the same image in three equal channels.
+    `architecture.weights` is a file with a state dict as torchvision publishes them, or `download`; all of it but the
+    head is taken, for any number of classes. For one input channel the first convolution's weights are summed over the
+    colours: the answer to a grey image is that to the same image in three equal channels.
 
     Raises:
         RecipeError: if torchvision has no such network, or one that does not end in a linear layer.
@@ -32,8 +34,8 @@ def from_torchvision(architecture: Architecture, channels: int, outputs: int) ->
     """
     if channels not in (1, 3):
         raise ValueError(f"channels: expected 1 or 3, got {channels}.")
-    trunk = _by_name(str(architecture.name), outputs)
-    head_name = _last_layer(trunk)
+    trunk = torchvision_network(str(architecture.name), outputs)
+    head_name = last_layer(trunk)
     head = trunk.get_submodule(head_name)
     if not isinstance(head, nn.Linear):
         raise RecipeError(
@@ -41,7 +43,9 @@ def from_torchvision(architecture: Architecture, channels: int, outputs: int) ->
             f"which ends in {type(head).__name__}. resnet18 and mobilenet_v3_small are two that do."
         )
     trunk.set_submodule(head_name, nn.Identity())
-    if architecture.weights is not None:
+    if architecture.weights == DOWNLOAD:
+        _fill(trunk, published_weights(str(architecture.name)), head_name)
+    elif architecture.weights is not None:
         _load(trunk, Path(architecture.weights).expanduser(), head_name)
     if channels == 1:
         _sum_colours(trunk)
@@ -49,7 +53,12 @@ def from_torchvision(architecture: Architecture, channels: int, outputs: int) ->
     return Network(trunk, head)
 
 
-def _by_name(name: str, outputs: int) -> nn.Module:
+def torchvision_network(name: str, outputs: int = 1000) -> nn.Module:
+    """torchvision's network of that name with random weights, for `outputs` classes.
+
+    Raises:
+        RecipeError: if torchvision has no such network.
+    """
     names = torchvision.models.list_models(module=torchvision.models, exclude=_WITH_AUXILIARY_HEADS)
     if name not in names:
         raise RecipeError(
@@ -60,10 +69,36 @@ def _by_name(name: str, outputs: int) -> nn.Module:
     return network
 
 
-def _last_layer(network: nn.Module) -> str:
+def last_layer(network: nn.Module) -> str:
     """The name of the last module that has weights of its own."""
     *_, last = (name for name, module in network.named_modules() if [*module.parameters(recurse=False)])
     return str(last)
+
+
+def published_weights(name: str) -> Mapping[str, Any]:
+    """The state dict that torchvision publishes for the network of that name, from its cache or downloaded.
+
+    Raises:
+        RecipeError: if it publishes none.
+        TrainingError: if they can neither be found nor be downloaded.
+    """
+    try:
+        default = torchvision.models.get_model_weights(name).DEFAULT
+    except (ValueError, AttributeError) as error:
+        raise RecipeError(f"weights: expected a network with published weights, got {name!r}. Name a file.") from error
+    try:
+        weights: Mapping[str, Any] = default.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise TrainingError(
+            f"weights: expected torchvision's {default} by download, got: {error}. "
+            f"Fetch {default.url} elsewhere and put it into {folder}, or name it by weights."
+        ) from error
+    return weights
+
+
+def _fill(trunk: nn.Module, weights: Mapping[str, Any], head_name: str) -> None:
+    trunk.load_state_dict({key: value for key, value in weights.items() if not key.startswith(f"{head_name}.")})
 
 
 def _load(trunk: nn.Module, path: Path, head_name: str) -> None:
@@ -72,7 +107,7 @@ def _load(trunk: nn.Module, path: Path, head_name: str) -> None:
         weights: object = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(weights, Mapping):
             raise RuntimeError(f"it holds a {type(weights).__name__}")
-        trunk.load_state_dict({key: value for key, value in weights.items() if not key.startswith(f"{head_name}.")})
+        _fill(trunk, weights, head_name)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise TrainingError(
             f"architecture.weights: expected a file with the state dict of this torchvision network, got {path}: "

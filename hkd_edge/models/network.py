@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from torch import Tensor, nn
+
+
+class Answering(Protocol):
+    """What is asked of a teacher, whoever made it."""
+
+    embedding_size: int
+
+    def answer(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N, K) and embeddings (N, embedding_size) of images (N, C, H, W) as the recipe normalises them."""
+
+    def eval(self) -> object:
+        """Goes into evaluation mode."""
 
 
 class GlobalAveragePool(nn.Module):
@@ -37,6 +51,12 @@ class Network(nn.Module):
         """Logits (N, outputs) of normalised images (N, C, H, W)."""
         logits: Tensor = self.head(self.embed(x))
         return logits
+
+    def answer(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N, outputs) and embeddings (N, embedding_size) of normalised images (N, C, H, W)."""
+        embedding = self.embed(x)
+        logits: Tensor = self.head(embedding)
+        return logits, embedding
 
 
 def count_parameters(module: nn.Module) -> int:

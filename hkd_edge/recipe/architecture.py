@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from hkd_edge.recipe.foreign import DOWNLOAD
 from hkd_edge.recipe.rules import broken_architecture
 from hkd_edge.recipe.section import Section, key, path_key, refuse
 
@@ -54,7 +55,9 @@ class Architecture(Section):
     )
     weights: str | None = path_key(
         None,
-        "For torchvision: file of the state dict to start from, from the recipe's folder; null = random weights.",
+        "For torchvision: file of the state dict to start from, from the recipe's folder; download = the weights that "
+        "torchvision publishes; null = random weights.",
+        words=(DOWNLOAD,),
     )
 
     @model_validator(mode="before")
@@ -70,6 +73,14 @@ class Architecture(Section):
     def _check(self) -> Architecture:
         refuse(f"architecture.{key}: {reason}" for key, reason in broken_architecture(self.model_dump()))
         return self
+
+    def paths(self) -> dict[str, str]:
+        """The paths in it by their keys."""
+        return {} if self.weights in (None, DOWNLOAD) else {"weights": str(self.weights)}
+
+    def with_paths(self, change: Callable[[str], str]) -> Architecture:
+        """The same with every path in it changed."""
+        return self.model_copy(update={name: change(path) for name, path in self.paths().items()})
 
 
 def spelt_out(architecture: Any) -> Any:

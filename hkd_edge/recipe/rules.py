@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, TypeGuard
 
 from hkd_edge.recipe.data import FROM_DATA, OWN_IMAGES, broken_data
+from hkd_edge.recipe.foreign import broken_teacher
 
 Broken: TypeAlias = tuple[tuple[str, ...], str]  # the keys to blame, and what is wrong
 
@@ -36,9 +37,14 @@ def broken_rules(recipe: Mapping[str, Any]) -> Iterator[Broken]:
         if isinstance(architecture, Mapping):
             for key, reason in broken_architecture(architecture):
                 yield (role, "architecture", key), reason
+    for role in ("teacher", "task_teacher"):
+        if isinstance(recipe.get(role), Mapping):
+            for keys, reason in broken_teacher(recipe[role]):
+                yield (role, *keys), reason
     for key, reason in broken_data(_at(recipe, "data")):
         yield ("data", key), reason
     yield from _weights_have_teachers(recipe)
+    yield from _foreign_teachers_answer(recipe)
     yield from _some_weight_is_positive(recipe)
     yield from _teacher_has_concepts(recipe)
     yield from _concepts_of_data_are_there(recipe)
@@ -77,6 +83,15 @@ def _weights_have_teachers(recipe: Mapping[str, Any]) -> Iterator[Broken]:
                 f"expected a {teacher} for a weight > 0, got {weight} while recipe.{teacher} is null. "
                 f"Describe {teacher} or set {name} to 0.",
             )
+
+
+def _foreign_teachers_answer(recipe: Mapping[str, Any]) -> Iterator[Broken]:
+    """A foreign network without head and mapping only embeds."""
+    for role, loss in (("teacher", "concept"), ("task_teacher", "kd")):
+        foreign, weight = _at(recipe, role, "foreign"), _at(recipe, "distill", "weights").get(loss)
+        if foreign.get("head") == "none" and foreign.get("mapping") is None and _is_number(weight) and weight > 0:
+            reason = f"expected a head or a mapping for distill.weights.{loss} > 0, got none and no mapping, so that "
+            yield (role, "foreign", "head"), reason + f"the network only embeds. Set head: linear, or {loss} to 0."
 
 
 def _some_weight_is_positive(recipe: Mapping[str, Any]) -> Iterator[Broken]:

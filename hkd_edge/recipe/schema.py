@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from hkd_edge.recipe.architecture import Architecture, ArchitectureOrName
 from hkd_edge.recipe.data import FROM_DATA, Data
 from hkd_edge.recipe.delivery import Bundle, Export, Validate
+from hkd_edge.recipe.foreign import Foreign
 from hkd_edge.recipe.rules import broken_rules
 from hkd_edge.recipe.section import MAX_SEED, REQUIRED, Section, key, path_key, refuse
 from hkd_edge.recipe.tracking import Tracking
@@ -75,10 +77,34 @@ class Training(Section):
 
 
 class Teacher(Section):
-    """A network that the student learns from: the concept teacher, or the task teacher of traditional KD."""
+    """A network that the student learns from: the concept teacher, or the task teacher of traditional KD.
 
-    architecture: ArchitectureOrName = key(REQUIRED, "The teacher's network.")
-    training: Training = key(REQUIRED, "The teacher's training.")
+    It is trained here (`architecture` and `training`), was trained in another run (`checkpoint`), or is foreign.
+    """
+
+    architecture: ArchitectureOrName | None = key(None, "The network of a teacher that is trained here.")
+    training: Training | None = key(None, "The training of a teacher that is trained here.")
+    checkpoint: str | None = path_key(
+        None, "File teacher/concept.pt or teacher/task.pt of another run: that teacher as it is, not trained again."
+    )
+    foreign: Foreign | None = key(None, "Somebody else's network.")
+
+    def paths(self) -> dict[str, str]:
+        """The paths in it by their dotted keys, but for files inside installed packages."""
+        found = {} if self.checkpoint is None else {"checkpoint": self.checkpoint}
+        for name in ("architecture", "foreign"):
+            section: Architecture | Foreign | None = getattr(self, name)
+            found.update({f"{name}.{inner}": path for inner, path in (section.paths() if section else {}).items()})
+        return found
+
+    def with_paths(self, change: Callable[[str], str]) -> Teacher:
+        """The same with every path in it changed."""
+        changed = {
+            "architecture": self.architecture and self.architecture.with_paths(change),
+            "checkpoint": self.checkpoint and change(self.checkpoint),
+            "foreign": self.foreign and self.foreign.with_paths(change),
+        }
+        return self.model_copy(update=changed)
 
 
 class Student(Section):
@@ -210,8 +236,11 @@ class Recipe(Section):
 
     def located(self, architecture: Architecture) -> Architecture:
         """One of this recipe's architectures with the path of its weights from the current folder."""
-        weights = self._from_folder(architecture.weights)
-        return architecture.model_copy(update={"weights": weights and str(weights)})
+        return architecture.with_paths(self._located)
+
+    def located_teacher(self, teacher: Teacher) -> Teacher:
+        """One of this recipe's teachers with its paths from the current folder."""
+        return teacher.with_paths(self._located)
 
     def moved_to(self, folder: Path) -> Recipe:
         """The same meaning in `folder`: relative paths are rewritten to name the same files from there."""
@@ -221,18 +250,24 @@ class Recipe(Section):
             if not self.hierarchy_from_data
             else self.concepts,
         }
-        networks = {"teacher": self.teacher, "task_teacher": self.task_teacher, "student": self.student}
-        for role, network in networks.items():
-            if network is not None:
-                weights = self._seen_from(folder, network.architecture.weights)
-                architecture = network.architecture.model_copy(update={"weights": weights})
-                moved[role] = network.model_copy(update={"architecture": architecture})
+        teachers = {"teacher": self.teacher, "task_teacher": self.task_teacher}
+        moved |= {
+            role: each.with_paths(lambda path: self._moved(folder, path)) for role, each in teachers.items() if each
+        }
+        architecture = self.student.architecture.with_paths(lambda path: self._moved(folder, path))
+        moved["student"] = self.student.model_copy(update={"architecture": architecture})
         return self.model_copy(update=moved).in_folder(folder)
 
     def _from_folder(self, path: str | None) -> Path | None:
         return None if path is None else self._folder / Path(path).expanduser()
 
+    def _located(self, path: str) -> str:
+        return str(self._folder / Path(path).expanduser())
+
     def _seen_from(self, folder: Path, path: str | None) -> str | None:
-        if path is None or Path(path).expanduser().is_absolute():
+        return None if path is None else self._moved(folder, path)
+
+    def _moved(self, folder: Path, path: str) -> str:
+        if Path(path).expanduser().is_absolute():
             return path
         return Path(os.path.relpath(self._folder / path, folder)).as_posix()

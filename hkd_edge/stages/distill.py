@@ -15,6 +15,7 @@ from hkd_edge.distill.student import DistillTask, Teachers
 from hkd_edge.models.network import Network, count_parameters
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage, code_digest, digest
+from hkd_edge.stages.foreign import foreign_answers, foreign_body, saved_head
 from hkd_edge.stages.teach import TRAINING_CODE, build_network, load_teacher, named_teachers, train
 from hkd_edge_export.spec import ExportSpec
 from hkd_edge_runtime.files import sha256_file, write_json_atomically
@@ -44,7 +45,7 @@ def _inputs(context: Context) -> Mapping[str, Any]:
         "augment": recipe.augment.model_dump(),
         "student": recipe.student.model_dump(),
         "distill": recipe.distill.model_dump(),
-        "teachers": {role: settings.architecture.model_dump() for role, settings in named_teachers(context).items()},
+        "teachers": sorted(named_teachers(context)),
     }
 
 
@@ -76,6 +77,11 @@ def _answers(context: Context, role: str) -> TeacherAnswers | None:
     settings = named_teachers(context).get(role)
     if settings is None or needed[role] == 0:
         return None
+    if settings.foreign is not None:
+        body = foreign_body(context, role, settings)
+        answers = foreign_answers(context, role, settings, body, views=context.recipe.distill.views)
+        head = saved_head(context, role)
+        return answers if head is None else answers.with_head(head)
     cache = context.run / "cache"
     folder = cache / f"{role}-{_answers_key(context, role)[:16]}"
     for stale in cache.glob(f"{role}-*"):
@@ -100,7 +106,7 @@ def _answers_key(context: Context, role: str) -> str:
             "augment": context.recipe.augment.model_dump(),
             "seed": context.recipe.seed,
             "precision": context.precision,
-            "code": [code_digest(room) for room in ("data", "models", "distill/cache")],
+            "code": [code_digest(room) for room in ("data", "models", "teachers", "distill/cache")],
         }
     )
 
@@ -109,6 +115,6 @@ DISTILL = Stage(
     "distill",
     _inputs,
     ("data", "concepts", "teach"),
-    (*TRAINING_CODE, "stages/teach", "stages/distill"),
+    (*TRAINING_CODE, "teachers", "stages/foreign", "stages/teach", "stages/distill"),
     _run,
 )

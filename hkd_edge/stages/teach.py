@@ -1,4 +1,4 @@
-"""Stage `teach`: train the teachers that the recipe names."""
+"""Stage `teach`: train the teachers that the recipe names, or take those that are trained already."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ from hkd_edge.distill.teacher import ConceptTeacherTask, TaskTeacherTask
 from hkd_edge.models.build import build
 from hkd_edge.models.network import Network, count_parameters
 from hkd_edge.recipe.architecture import Architecture
-from hkd_edge.recipe.schema import Teacher
+from hkd_edge.recipe.schema import Teacher, Training
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage, digest
-from hkd_edge.train.checkpoint import load_weights, save_weights
+from hkd_edge.stages.foreign import (
+    images_of,
+    load_foreign,
+    make_foreign,
+    own_teacher,
+    take_checkpoint,
+    teacher_file,
+)
+from hkd_edge.teachers.files import teacher_files
+from hkd_edge.teachers.network import AdaptedTeacher, ForeignTeacher
+from hkd_edge.teachers.saved import SavedTeacher, read_teacher, save_teacher
 from hkd_edge.train.loop import Fit, Task, fit
 from hkd_edge_runtime.files import write_json_atomically
 
@@ -46,17 +56,17 @@ def teacher_outputs(context: Context, role: str) -> int:
     return hierarchy.membership().shape[1] if role == "concept" else len(hierarchy.classes)
 
 
-def load_teacher(context: Context, role: str, settings: Teacher) -> Network:
-    """The trained teacher of `role`, as this stage has written it."""
-    network = build_network(context, role, settings.architecture, teacher_outputs(context, role))
-    load_weights(context.run / "teacher" / f"{role}.pt", network)
-    return network
+def load_teacher(context: Context, role: str, settings: Teacher) -> Network | AdaptedTeacher | ForeignTeacher:
+    """The teacher of `role`, as this stage has written it, behind this run's images."""
+    if settings.foreign is not None:
+        return load_foreign(context, role, settings)
+    return own_teacher(context, role, read_teacher(teacher_file(context, role)))
 
 
 def named_teachers(context: Context) -> dict[str, Teacher]:
-    """The recipe's teachers by role."""
+    """The recipe's teachers by role, their paths from the current folder."""
     both = {"concept": context.recipe.teacher, "task": context.recipe.task_teacher}
-    return {role: settings for role, settings in both.items() if settings is not None}
+    return {role: context.recipe.located_teacher(each) for role, each in both.items() if each is not None}
 
 
 def train(context: Context, stage: str, role: str, task: Task, settings: Any, key: str) -> list[dict[str, Any]]:
@@ -80,31 +90,47 @@ def _inputs(context: Context) -> Mapping[str, Any]:
         "seed": recipe.seed,
         "precision": context.precision,
         "augment": recipe.augment.model_dump(),
-        "teachers": {role: settings.model_dump() for role, settings in named_teachers(context).items()},
+        "teachers": {role: _described(settings) for role, settings in named_teachers(context).items()},
+        "files": teacher_files(recipe),
     }
 
 
 def _run(context: Context, key: str) -> list[Path]:
     folder = context.run / "teacher"
     folder.mkdir(exist_ok=True)
-    metrics, files = {}, []
-    for role, settings in named_teachers(context).items():
-        network = build_network(context, role, settings.architecture, teacher_outputs(context, role))
-        context.reporter.note("teach", f"{role} teacher: {count_parameters(network):,} parameters, {_where(context)}")
-        epochs = train(context, "teach", role, _task(context, role, network, settings), settings.training, key)
-        save_weights(folder / f"{role}.pt", network)
-        files.append(folder / f"{role}.pt")
-        metrics[role] = {"parameters": count_parameters(network), "epochs": epochs}
+    metrics = {role: _made(context, role, settings, key) for role, settings in named_teachers(context).items()}
     if not metrics:
         context.reporter.note("teach", "the recipe names no teacher")
     write_json_atomically(folder / "metrics.json", metrics)
-    return [*files, folder / "metrics.json"]
+    return [*(teacher_file(context, role) for role in metrics), folder / "metrics.json"]
 
 
-def _task(context: Context, role: str, network: Network, settings: Teacher) -> Task:
+def _made(context: Context, role: str, settings: Teacher, key: str) -> dict[str, Any]:
+    """Writes the teacher's file; its metrics."""
+    if settings.foreign is not None:
+        return make_foreign(context, role, settings)
+    if settings.checkpoint is not None:
+        return take_checkpoint(context, role, settings)
+    if settings.architecture is None or settings.training is None:
+        raise ValueError("teacher: expected architecture and training, which the recipe's rules ask for, got none.")
+    network = build_network(context, role, settings.architecture, teacher_outputs(context, role))
+    context.reporter.note("teach", f"{role} teacher: {count_parameters(network):,} parameters, {_where(context)}")
+    epochs = train(context, "teach", role, _task(context, role, network, settings.training), settings.training, key)
+    weights = network.state_dict()
+    saved = SavedTeacher(role, context.hierarchy(), images_of(context), settings.architecture, None, weights)
+    save_teacher(teacher_file(context, role), saved)
+    return {"parameters": count_parameters(network), "epochs": epochs}
+
+
+def _task(context: Context, role: str, network: Network, training: Training) -> Task:
     if role == "concept":
-        return ConceptTeacherTask(network, context.resident, context.hierarchy(), settings.training, context.precision)
-    return TaskTeacherTask(network, context.resident, settings.training, context.precision)
+        return ConceptTeacherTask(network, context.resident, context.hierarchy(), training, context.precision)
+    return TaskTeacherTask(network, context.resident, training, context.precision)
+
+
+def _described(settings: Teacher) -> dict[str, Any]:
+    """The settings without folders: files are known by their contents."""
+    return settings.with_paths(lambda path: Path(path).name).model_dump(mode="json")
 
 
 def _where(context: Context) -> str:
@@ -112,4 +138,6 @@ def _where(context: Context) -> str:
     return f"{context.precision} on {context.device}{threads}"
 
 
-TEACH = Stage("teach", _inputs, ("data", "concepts"), (*TRAINING_CODE, "stages/teach"), _run)
+TEACH = Stage(
+    "teach", _inputs, ("data", "concepts"), (*TRAINING_CODE, "teachers", "stages/foreign", "stages/teach"), _run
+)

@@ -74,9 +74,14 @@ def _teachers(context: Context, test: ImageSet) -> dict[str, NDArray[np.float32]
     """What the teachers say of the test images: concept probabilities (N, K), or logits (N, C)."""
     answers = {}
     for role, settings in named_teachers(context).items():
-        logits = _logits(context, load_teacher(context, role, settings), test)
+        teacher = load_teacher(context, role, settings)
+        logits = _logits(context, teacher, test)
+        if logits.shape[1] == 0:  # a foreign network that only embeds
+            continue
         if role == "concept":
             axes = [temper(logits[:, columns], 1.0) for columns in context.hierarchy().slices()]
+            for axis in getattr(teacher, "silent_axes", ()):
+                axes[axis][:] = 0
             logits = np.concatenate(axes, axis=1).astype(np.float32)
         answers[f"{role}_teacher"] = logits
     return answers

@@ -179,7 +179,8 @@ def _teacher_accuracies(results: Sequence[CellResult]) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for result in results:
         for role, facts in result.teachers.items():
-            found.setdefault(role, []).append(fmean(facts.accuracies.values()))
+            if facts.accuracies:  # a teacher that only embeds has none
+                found.setdefault(role, []).append(fmean(facts.accuracies.values()))
     return {role: fmean(values) for role, values in found.items()}
 
 

@@ -27,6 +27,7 @@ from hkd_edge.stages.distill import DISTILL, METRICS_FILE, STUDENT_FILE
 from hkd_edge.stages.teach import TEACH
 from hkd_edge.study.cells import CellResult, PlannedCell, TeacherFacts
 from hkd_edge.study.measure import measure_student
+from hkd_edge.teachers.files import teacher_files
 from hkd_edge_runtime.board import read_board
 from hkd_edge_runtime.files import copy_atomically, sha256_file, write_json_atomically
 
@@ -107,6 +108,7 @@ def _key(recipe: Recipe, parts: set[str], code: list[str]) -> str:
     content = recipe.model_dump(mode="json", include=parts)
     if hierarchy is not None and hierarchy.is_file():
         content["concepts"] = sha256_file(hierarchy)
+    content["files"] = teacher_files(recipe)
     return digest({"recipe": content, "code": {room: code_digest(room) for room in code}})
 
 
@@ -141,11 +143,14 @@ def _teachers(recipe: Recipe, metrics: dict[str, Any]) -> dict[str, TeacherFacts
     weights = recipe.distill.weights.model_dump()
     used = [role for role, losses in _ROLES.items() if role in metrics and any(weights[loss] for loss in losses)]
     return {
-        role: TeacherFacts(
-            metrics[role]["parameters"], _seconds(metrics[role]), metrics[role]["epochs"][-1]["accuracies"]
-        )
+        role: TeacherFacts(metrics[role]["parameters"], _seconds(metrics[role]), _last_accuracies(metrics[role]))
         for role in used
     }
+
+
+def _last_accuracies(metrics: dict[str, Any]) -> dict[str, float]:
+    """Those of the last epoch; none of a teacher that only embeds."""
+    return dict(metrics["epochs"][-1]["accuracies"]) if metrics["epochs"] else {}
 
 
 def _machine(context: Context) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from hkd_edge.recipe import load_recipe
 from hkd_edge.report.progress import Reporter
 from hkd_edge.run.context import Context
 from hkd_edge.stages.distill import export_spec
+from hkd_edge.stages.foreign import images_of
 from hkd_edge.stages.teach import build_network
-from hkd_edge.train.checkpoint import save_weights
+from hkd_edge.teachers.saved import SavedTeacher, save_teacher
 
 _TASK_TEACHER = (
     "task_teacher={architecture: {stem_width: 8, widths: [8], blocks: [0]}, "
@@ -80,7 +81,11 @@ def test_a_task_teacher_is_asked_before_the_student(tmp_path):
     assert context.recipe.task_teacher is not None
     teacher = build_network(context, "task", context.recipe.task_teacher.architecture, 10)
     (context.run / "teacher").mkdir()
-    save_weights(context.run / "teacher/task.pt", teacher)
+    settings = context.recipe.task_teacher
+    saved = SavedTeacher(
+        "task", context.hierarchy(), images_of(context), settings.architecture, None, teacher.state_dict()
+    )
+    save_teacher(context.run / "teacher/task.pt", saved)
     found = evidence_of_run(context.run)
     assert found.source.startswith("what the task teacher of run digits says")
     np.testing.assert_allclose(found.confusions, by_hand(context, teacher)[0], atol=1e-5)

@@ -139,3 +139,13 @@ def test_the_short_form_stands_for_the_section() -> None:
     assert spelt_out("torchvision/resnet18") == {"kind": "torchvision", "name": "resnet18"}
     assert spelt_out("resnet18") == "resnet18"
     assert spelt_out({"kind": "plain"}) == {"kind": "plain"}
+
+
+def test_a_network_can_start_from_what_torchvision_publishes(published: Path, tmp_path: Path, monkeypatch) -> None:
+    """A file in torch's cache is not downloaded again, which a test must not do."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    url = torchvision.models.get_model_weights("resnet18").DEFAULT.url
+    (tmp_path / "checkpoints" / url.rpartition("/")[2]).write_bytes(published.read_bytes())
+    network = build(Architecture(kind="torchvision", name="resnet18", weights="download"), 3, 10)
+    assert torch.equal(network.backbone.conv1.weight, torch.load(published, weights_only=True)["conv1.weight"])

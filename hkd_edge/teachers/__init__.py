@@ -1,0 +1,1 @@
+"""Teachers that a recipe does not train: checkpoints of other runs, and other people's networks."""
