@@ -15,6 +15,8 @@ _SECTION_LINKS = {
     "data": "[data.md](data.md)",
     "concepts": "[concepts.md](concepts.md)",
     "architecture": "[students.md](students.md)",
+    "teacher, task_teacher": "[teachers.md](teachers.md)",
+    "foreign": "[teachers.md](teachers.md#a-foreign-network)",
     "distill": "[method.md](method.md)",
     "distill.weights": "[method.md](method.md#losses)",
     "export": "[targets.md](targets.md)",
