@@ -16,7 +16,7 @@ from hkd_edge.recipe.data import FROM_DATA, OWN_IMAGES, broken_data
 
 Broken: TypeAlias = tuple[tuple[str, ...], str]  # the keys to blame, and what is wrong
 
-_NEEDS_CONCEPT_TEACHER = ("concept", "embedding", "relational")
+LOSSES_OF_TEACHER = {"concept": ("concept", "embedding", "relational", "subclass"), "task": ("kd", "dkd")}
 _STAGES = {"stem_width": "16", "widths": "[16, 32, 64]", "blocks": "[1, 1, 0]"}
 _PASSWORD = re.compile(r"https?://[^/@]*:[^/@]+@")
 # What each kind of architecture needs, with an example, and what it may have beside that.
@@ -67,7 +67,8 @@ def broken_architecture(architecture: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def _weights_have_teachers(recipe: Mapping[str, Any]) -> Iterator[Broken]:
-    teachers = {**dict.fromkeys(_NEEDS_CONCEPT_TEACHER, "teacher"), "kd": "task_teacher"}
+    keys = {"concept": "teacher", "task": "task_teacher"}
+    teachers = {loss: keys[role] for role, losses in LOSSES_OF_TEACHER.items() for loss in losses}
     weights = _at(recipe, "distill", "weights")
     for name, teacher in teachers.items():
         weight = weights.get(name)

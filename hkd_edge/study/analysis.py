@@ -15,8 +15,8 @@ from hkd_edge.study.statistics import PairedMeans, Spread, paired_means, spread
 FORMAT = "hkd-edge-study"
 FORMAT_VERSION = 1
 SIGNIFICANCE = 0.05
-TOP1, CONCEPTS = "top1", "concept_mean"
-MEASURES = (TOP1, CONCEPTS, "calibration_error", "severity")
+TOP1, CONCEPTS, ROBUSTNESS = "top1", "concept_mean", "robustness"
+MEASURES = (TOP1, CONCEPTS, "calibration_error", "tempered_calibration_error", "severity", ROBUSTNESS)
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Setting:
         return CONCEPTS if self.unmet else TOP1
 
     @property
+    def compared(self) -> tuple[str, ...]:
+        """All measures that baselines are held against."""
+        return (CONCEPTS,) if self.unmet else (TOP1, ROBUSTNESS)
+
+    @property
     def title(self) -> str:
         """The setting in words."""
         return f"student {self.student}, " + ("unmet classes" if self.unmet else labels_title(self.label_fraction))
@@ -42,8 +47,9 @@ class Setting:
 class Line:
     """A method's variant in one setting, over the seeds.
 
-    `validation` and `test` are spreads by measure, without those that were None. `values` are the setting's measure on
-    test images by seed. Where classes are left out in turn, a seed's measure is the mean over the classes that have it.
+    `validation` and `test` are spreads by measure, without those that were None. `values` are the measures on test
+    images by seed, `corruptions` the mean top-1 on these by kind, at each strength. Where classes are left out in turn,
+    a seed's measure is the mean over the classes that have it.
     `chosen` is the variant that validation images chose for its method, `best` the method they chose in the setting.
     """
 
@@ -53,7 +59,8 @@ class Line:
     parameters: int
     validation: Mapping[str, Spread]
     test: Mapping[str, Spread]
-    values: Mapping[int, float]
+    values: Mapping[str, Mapping[int, float]]
+    corruptions: Mapping[str, tuple[float, ...]]
     curve: tuple[float, ...]
     seconds: Spread
     teacher_seconds: Spread
@@ -72,6 +79,7 @@ class Contrast:
     """A method against a baseline on test images; the p-value is corrected over all contrasts of the same measure."""
 
     setting: Setting
+    measure: str
     method: str
     baseline: str
     paired: PairedMeans
@@ -151,7 +159,8 @@ def _line(key: _Key, results: list[CellResult]) -> Line:
         parameters=results[0].parameters,
         validation=_spreads([(each.cell.seed, each.validation) for each in results]),
         test=_spreads([(each.cell.seed, each.test) for each in results]),
-        values=_by_seed([(each.cell.seed, each.test) for each in results], setting.measure),
+        values=_values([(each.cell.seed, each.test) for each in results]),
+        corruptions=_mean_corruptions([each.test for each in results]),
         curve=tuple(fmean(epoch) for epoch in zip(*(each.curve for each in results), strict=True)),
         seconds=spread([each.seconds for each in results]),
         teacher_seconds=spread([sum(facts.seconds for facts in each.teachers.values()) for each in results]),
@@ -160,8 +169,17 @@ def _line(key: _Key, results: list[CellResult]) -> Line:
 
 
 def _spreads(measured: Sequence[tuple[int, Measures]]) -> dict[str, Spread]:
+    return {measure: spread(list(values.values())) for measure, values in _values(measured).items()}
+
+
+def _values(measured: Sequence[tuple[int, Measures]]) -> dict[str, dict[int, float]]:
     by_seed = {measure: _by_seed(measured, measure) for measure in MEASURES}
-    return {measure: spread(list(values.values())) for measure, values in by_seed.items() if values}
+    return {measure: values for measure, values in by_seed.items() if values}
+
+
+def _mean_corruptions(measured: Sequence[Measures]) -> dict[str, tuple[float, ...]]:
+    kinds = measured[0].corruptions
+    return {kind: tuple(map(fmean, zip(*(each.corruptions[kind] for each in measured), strict=True))) for kind in kinds}
 
 
 def _by_seed(measured: Sequence[tuple[int, Measures]], measure: str) -> dict[int, float]:
@@ -209,10 +227,12 @@ def _contrasts(lines: Sequence[Line], baseline: str) -> Iterator[Contrast]:
     of_baseline = {line.setting: line for line in chosen if line.method == baseline}
     for line in chosen:
         base = of_baseline[line.setting]
-        seeds = [seed for seed in base.values if seed in line.values]
-        if line is not base and seeds:
-            pairs = [[each.values[seed] for seed in seeds] for each in (base, line)]
-            yield Contrast(line.setting, line.title, base.title, paired_means(*pairs))
+        for measure in line.setting.compared if line is not base else ():
+            ours, theirs = (each.values.get(measure, {}) for each in (line, base))
+            seeds = [seed for seed in theirs if seed in ours]
+            if seeds:
+                paired = paired_means([theirs[seed] for seed in seeds], [ours[seed] for seed in seeds])
+                yield Contrast(line.setting, measure, line.title, base.title, paired)
 
 
 def _corrected(contrasts: list[Contrast]) -> tuple[Contrast, ...]:
@@ -221,10 +241,10 @@ def _corrected(contrasts: list[Contrast]) -> tuple[Contrast, ...]:
     Two methods that are each other's baseline are one comparison, and count once.
     """
     corrected: dict[int, float] = {}
-    for measure in (TOP1, CONCEPTS):
+    for measure in (TOP1, CONCEPTS, ROBUSTNESS):
         family: dict[Any, list[int]] = {}
         for index, each in enumerate(contrasts):
-            if each.setting.measure == measure and each.paired.p_value is not None:
+            if each.measure == measure and each.paired.p_value is not None:
                 family.setdefault((each.setting, frozenset((each.method, each.baseline))), []).append(index)
         p_values = holm([contrasts[indices[0]].paired.p_value or 0.0 for indices in family.values()])
         for indices, p_value in zip(family.values(), p_values, strict=True):

@@ -12,7 +12,7 @@ from hkd_edge.errors import RunDirectoryError
 from hkd_edge.recipe import Recipe
 
 FORMAT = "hkd-edge-study-cell"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,9 @@ class Measures:
 
     `concepts` is by axis, `concept_mean` their mean (None without an axis that speaks of the images), and `severity`
     the mean share of axes (0 to 1) on which a wrong answer does not even keep the concept (None without one).
+    `tempered_calibration_error` is that after temperature scaling by validation images. `corruptions` is the top-1 by
+    kind of corruption at each of its strengths, `robustness` the mean of them all; of a class without labels there are
+    none.
     """
 
     images: int
@@ -72,7 +75,10 @@ class Measures:
     concepts: dict[str, float]
     concept_mean: float | None
     calibration_error: float
+    tempered_calibration_error: float
     severity: float | None
+    robustness: float | None
+    corruptions: dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -125,8 +131,8 @@ def read_result(path: Path) -> CellResult | None:
             **{
                 **content,
                 "cell": Cell(**content["cell"]),
-                "validation": Measures(**content["validation"]),
-                "test": Measures(**content["test"]),
+                "validation": _measures(content["validation"]),
+                "test": _measures(content["test"]),
                 "curve": tuple(content["curve"]),
                 "teachers": {role: TeacherFacts(**facts) for role, facts in content["teachers"].items()},
             }
@@ -142,6 +148,11 @@ def labels_title(fraction: float) -> str:
     ('5 % of the labels', 'all labels')
     """
     return "all labels" if fraction == 1 else f"{100 * fraction:g} % of the labels"
+
+
+def _measures(content: dict[str, Any]) -> Measures:
+    corruptions = {kind: tuple(values) for kind, values in content["corruptions"].items()}
+    return Measures(**{**content, "corruptions": corruptions})
 
 
 def _refusal(path: Path, found: str) -> RunDirectoryError:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from hkd_edge.report.svg import draw, frame
 from hkd_edge.report.theme import SERIES, placeholder
-from hkd_edge.study.analysis import Contrast, Line, Report
+from hkd_edge.study.analysis import TOP1, Contrast, Line, Report
 from hkd_edge.study.statistics import paired_means
 from hkd_edge.study.tables import contrasts_with, shown_interval, shown_spread
 
@@ -123,7 +123,7 @@ def _paint_budgets(axes: Axes, lines: list[Line], style: tuple[str, str, str]) -
 
 def _half_width(line: Line) -> float:
     """Half the 95 % t-interval of the mean over seeds; 0 for a single seed, which has none."""
-    values = list(line.values.values())
+    values = list(line.values[TOP1].values())
     own = paired_means([0.0] * len(values), values)
     return 0.0 if own.interval is None else own.interval.high - own.mean
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from hkd_edge.pipeline import run_pipeline
 from hkd_edge.recipe import Recipe
+from hkd_edge.recipe.rules import LOSSES_OF_TEACHER
 from hkd_edge.report.progress import Reporter
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import code_digest, digest
@@ -33,8 +34,7 @@ from hkd_edge_runtime.files import copy_atomically, sha256_file, write_json_atom
 _TEACHERS_PARTS = {"seed", "device", "precision", "data", "concepts", "augment", "teacher", "task_teacher"}
 _CELL_PARTS = {*_TEACHERS_PARTS, "student", "distill"}
 _TEACHERS_CODE = sorted({room for stage in (DATA, CONCEPTS, TEACH) for room in stage.code})
-_CELL_CODE = sorted({*_TEACHERS_CODE, *DISTILL.code, "evaluate", "study/measure"})
-_ROLES = {"concept": ("concept", "embedding", "relational"), "task": ("kd",)}
+_CELL_CODE = sorted({*_TEACHERS_CODE, *DISTILL.code, "evaluate", "study/measure", "study/corruptions"})
 # What a cell does not take over from the run of its teachers.
 _NOT_COPIED = ("checkpoints", "cache", ".lock", "metrics.jsonl", "tensorboard", "mlflow.json")
 
@@ -139,7 +139,9 @@ def _seconds(metrics: dict[str, Any]) -> float:
 def _teachers(recipe: Recipe, metrics: dict[str, Any]) -> dict[str, TeacherFacts]:
     """The teachers that the recipe's losses use."""
     weights = recipe.distill.weights.model_dump()
-    used = [role for role, losses in _ROLES.items() if role in metrics and any(weights[loss] for loss in losses)]
+    used = [
+        role for role, losses in LOSSES_OF_TEACHER.items() if role in metrics and any(weights[loss] for loss in losses)
+    ]
     return {
         role: TeacherFacts(
             metrics[role]["parameters"], _seconds(metrics[role]), metrics[role]["epochs"][-1]["accuracies"]

@@ -15,8 +15,10 @@ from hkd_edge.study.tables import (
     Table,
     contrasts_table,
     contrasts_with,
+    corruptions_table,
     markdown,
     methods_table,
+    robustness_table,
     variants_table,
 )
 from hkd_edge_runtime.files import write_bytes_atomically, write_json_atomically
@@ -55,6 +57,7 @@ def study_page(report: Report) -> str:
         [
             Section("What can be told", _told(report)),
             Section("Methods", _methods(report)),
+            *_robustness_section(report),
             Section("Learning curves", figure(curves_plot(report), "Validation top-1 by epoch, mean over seeds")),
             Section("How it was done", _joined(*map(paragraph, (*words.notes(report), *words.machines(report))))),
         ],
@@ -82,9 +85,22 @@ def _methods(report: Report) -> Markup:
     )
 
 
+def _robustness_section(report: Report) -> Iterator[Section]:
+    shown = [_shown(each) for each in _robustness_tables(report)]
+    if shown:
+        yield Section("Robustness", _joined(*shown))
+
+
+def _robustness_tables(report: Report) -> Iterator[Table]:
+    tables = [corruptions_table(report, setting) for setting in report.settings]
+    tables += [robustness_table(report, baseline) for baseline in _baselines(report)]
+    yield from (each for each in tables if each)
+
+
 def _tables(report: Report) -> Iterator[Table]:
     yield from (methods_table(report, setting) for setting in report.settings)
     yield from (contrasts_table(report, baseline) for baseline in _baselines(report))
+    yield from _robustness_tables(report)
     variants = variants_table(report)
     if variants:
         yield variants

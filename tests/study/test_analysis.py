@@ -38,14 +38,14 @@ def test_of_unmet_classes_a_seed_counts_once():
         for unmet, shift in (("1", 0.0), ("2", 10.0))
     ]
     report = analyse(study(["scratch", "hkd"], 2, ["scratch"]), results)
-    assert report.lines[0].values == {0: 55.0, 1: 56.0}
-    assert report.contrasts[0].setting.measure == "concept_mean"
+    assert report.lines[0].values["concept_mean"] == {0: 55.0, 1: 56.0}
+    assert report.contrasts[0].measure == "concept_mean"
     assert report.lines[0].test["concept_mean"].seeds == 2
 
 
 def test_two_baselines_against_each_other_are_corrected_as_one_comparison():
     report = analyse(study(["scratch", "kd"], 5, ["scratch", "kd"]), drawn(["scratch", "kd"], 5))
-    assert len(report.contrasts) == 2
+    assert [each.measure for each in report.contrasts] == ["top1", "robustness"] * 2
     for contrast in report.contrasts:
         assert contrast.corrected_p_value == pytest.approx(contrast.paired.p_value)
 
