@@ -50,7 +50,7 @@ class Subclasses:
         rows = F.normalize(embeddings, dim=1)
         shares = []
         for logits, centres in zip(concept_logits, self.centres, strict=True):
-            cosines = (rows @ centres.T).unflatten(1, (-1, self.per_concept))
+            cosines = torch.unflatten(rows @ centres.T, 1, (-1, self.per_concept))
             concepts = F.softmax(logits / concept_temperature, dim=1)
             shares.append((concepts[:, :, None] * F.softmax(cosines / temperature, dim=2)).flatten(1))
         return shares

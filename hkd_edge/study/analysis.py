@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
 from hkd_edge.evaluate.statistics import holm
 from hkd_edge.study.cells import CellResult, Measures, labels_title
 from hkd_edge.study.schema import Study
+from hkd_edge.study.search import Found
 from hkd_edge.study.statistics import PairedMeans, Spread, paired_means, spread
 
 FORMAT = "hkd-edge-study"
 FORMAT_VERSION = 1
 SIGNIFICANCE = 0.05
+SCRATCH = "scratch"  # whose accuracy with all labels the others are to reach with fewer
 TOP1, CONCEPTS, ROBUSTNESS = "top1", "concept_mean", "robustness"
 MEASURES = (TOP1, CONCEPTS, "calibration_error", "tempered_calibration_error", "severity", ROBUSTNESS)
 
@@ -92,6 +95,22 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Efficiency:
+    """The labels that a method needs for what `scratch` reaches with all of them, by means on test images.
+
+    `labels` is a share of the training images: where the line through the budgets' means, over the logarithm of the
+    labels, first reaches `wanted` percent. `at_most`: the smallest budget reaches it already, and fewer might do. None:
+    no budget reaches it.
+    """
+
+    student: str
+    method: str
+    wanted: float
+    labels: float | None
+    at_most: bool
+
+
+@dataclass(frozen=True)
 class Report:
     """All that is shown of a study."""
 
@@ -103,6 +122,8 @@ class Report:
     machines: tuple[Mapping[str, Any], ...]
     lines: tuple[Line, ...]
     contrasts: tuple[Contrast, ...]
+    searches: tuple[Found, ...]
+    efficiencies: tuple[Efficiency, ...]
     cells: tuple[CellResult, ...] = field(repr=False)
 
     @property
@@ -121,8 +142,8 @@ class Report:
         return {"format": FORMAT, "format_version": FORMAT_VERSION, **content}
 
 
-def analyse(study: Study, results: Sequence[CellResult]) -> Report:
-    """The report of a study all of whose cells are done."""
+def analyse(study: Study, results: Sequence[CellResult], searches: Sequence[Found] = ()) -> Report:
+    """The report of a study all of whose cells, and searches, are done."""
     lines = tuple(_with_choices([_line(*each) for each in _grouped(results).items()]))
     seen = next((result for result in results if not result.cell.unmet), results[0])
     return Report(
@@ -134,6 +155,8 @@ def analyse(study: Study, results: Sequence[CellResult]) -> Report:
         machines=tuple(_distinct(result.machine for result in results)),
         lines=lines,
         contrasts=_corrected([each for baseline in study.baselines for each in _contrasts(lines, baseline)]),
+        searches=tuple(searches),
+        efficiencies=tuple(_efficiencies(lines)),
         cells=tuple(results),
     )
 
@@ -220,6 +243,41 @@ def _better(first: Line | None, second: Line) -> Line:
     if ranks[1] is None or (ranks[0] is not None and ranks[0].mean >= ranks[1].mean):
         return first
     return second
+
+
+def _efficiencies(lines: Sequence[Line]) -> Iterator[Efficiency]:
+    """Of each student with several budgets, one of them all labels, and a method `scratch` at that."""
+    means: dict[str, dict[str, dict[float, float]]] = {}
+    for line in lines:
+        if line.chosen and not line.setting.unmet:
+            of_method = means.setdefault(line.setting.student, {}).setdefault(line.method, {})
+            of_method[line.setting.label_fraction] = line.test[TOP1].mean
+    for student, methods in means.items():
+        wanted = methods.get(SCRATCH, {}).get(1.0)
+        if wanted is None or len(methods[SCRATCH]) < 2:
+            continue
+        for method, by_budget in methods.items():
+            labels = labels_needed(by_budget, wanted)
+            yield Efficiency(student, method, wanted, labels, labels == min(by_budget))
+
+
+def labels_needed(by_budget: Mapping[float, float], wanted: float) -> float | None:
+    """The smallest share of labels with which `wanted` is reached, interpolated in the logarithm; None if with none.
+
+    >>> labels_needed({0.01: 80.0, 0.1: 90.0, 1.0: 92.0}, 85.0)
+    0.0316
+    >>> labels_needed({0.01: 80.0, 1.0: 92.0}, 93.0) is None, labels_needed({0.01: 80.0, 1.0: 92.0}, 70.0)
+    (True, 0.01)
+    """
+    budgets = sorted(by_budget)
+    if by_budget[budgets[0]] >= wanted:
+        return budgets[0]
+    for fewer, more in pairwise(budgets):
+        below, above = by_budget[fewer], by_budget[more]
+        if above >= wanted:
+            way = (wanted - below) / (above - below)
+            return round(fewer * (more / fewer) ** way, 4)
+    return None
 
 
 def _contrasts(lines: Sequence[Line], baseline: str) -> Iterator[Contrast]:

@@ -13,6 +13,7 @@ from hkd_edge.recipe import Recipe
 
 FORMAT = "hkd-edge-study-cell"
 FORMAT_VERSION = 2
+TRIAL_FORMAT, TRIAL_FORMAT_VERSION = "hkd-edge-study-trial", 1
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,37 @@ class CellResult:
         return {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
 
 
+@dataclass(frozen=True)
+class TrialResult:
+    """What came of a trial of a search: top-1 on validation images in percent, None where it could not be trained."""
+
+    cell: Cell
+    key: str
+    top1: float | None
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; `read_trial` is its inverse."""
+        return {"format": TRIAL_FORMAT, "format_version": TRIAL_FORMAT_VERSION, **asdict(self)}
+
+
+def read_trial(path: Path) -> TrialResult | None:
+    """The trial in a file that `to_json` was written to; None if there is none.
+
+    Raises:
+        RunDirectoryError: if the file is something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if (content.pop("format"), content.pop("format_version")) != (TRIAL_FORMAT, TRIAL_FORMAT_VERSION):
+            raise _refusal(path, "another format", "trial")
+        return TrialResult(**{**content, "cell": Cell(**content["cell"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise _refusal(path, str(error), "trial") from error
+
+
 def read_result(path: Path) -> CellResult | None:
     """The result in a file that `to_json` was written to; None if there is none.
 
@@ -155,7 +187,8 @@ def _measures(content: dict[str, Any]) -> Measures:
     return Measures(**{**content, "corruptions": corruptions})
 
 
-def _refusal(path: Path, found: str) -> RunDirectoryError:
+def _refusal(path: Path, found: str, what: str = "cell") -> RunDirectoryError:
+    known = f"{FORMAT} {FORMAT_VERSION}" if what == "cell" else f"{TRIAL_FORMAT} {TRIAL_FORMAT_VERSION}"
     return RunDirectoryError(
-        f"{path}: expected the result of a cell in format {FORMAT} {FORMAT_VERSION}, got {found}. Remove the file."
+        f"{path}: expected the result of a {what} in format {known}, got {found}. Remove the file."
     )

@@ -58,6 +58,8 @@ def budgets_plot(report: Report, student: str) -> Markup | None:
         axes.set_xscale("log")
         for method in dict.fromkeys(line.method for line in lines):
             _paint_budgets(axes, [line for line in lines if line.method == method], _style(report, method))
+        for wanted in {each.wanted for each in report.efficiencies if each.student == student}:
+            axes.axhline(wanted, color=placeholder("axis"), linewidth=1, linestyle=":")
         fractions = sorted({line.setting.label_fraction for line in lines})
         axes.set_xticks([100 * each for each in fractions], [f"{100 * each:g}" for each in fractions])
         axes.minorticks_off()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 from hkd_edge.evaluate.result import Interval
 from hkd_edge.report.page import NOTHING
-from hkd_edge.study.analysis import CONCEPTS, MEASURES, ROBUSTNESS, TOP1, Contrast, Line, Report, Setting
+from hkd_edge.study.analysis import CONCEPTS, MEASURES, ROBUSTNESS, TOP1, Contrast, Efficiency, Line, Report, Setting
+from hkd_edge.study.cells import labels_title
 from hkd_edge.study.corruptions import IMAGES
+from hkd_edge.study.ranges import Value, shown_range
+from hkd_edge.study.search import Found
 from hkd_edge.study.statistics import Spread
 
 _SMALLEST_SHOWN_P = 0.001
@@ -110,6 +113,70 @@ def contrasts_with(report: Report, baseline: str, measures: tuple[str, ...] = (T
     """The contrasts with a baseline, of whatever variant, by some measures."""
     of_baseline = (each for each in report.contrasts if each.baseline.partition("/")[0] == baseline)
     return [each for each in of_baseline if each.measure in measures]
+
+
+def efficiency_table(report: Report) -> Table | None:
+    """A row for each method and student: labels needed for what scratch reaches with all; None where that is unknown."""
+    rows = tuple(
+        (each.method, each.student, f"{each.wanted:.2f}", _labels_needed(each)) for each in report.efficiencies
+    )
+    caption = (
+        "Labels needed for scratch's test top-1 with all labels, by means, interpolated in the logarithm of labels"
+    )
+    return Table(caption, ("method", "student", "wanted %", "labels, % of the training images"), rows) if rows else None
+
+
+def _labels_needed(efficiency: Efficiency) -> str:
+    if efficiency.labels is None:
+        return "not reached"
+    return f"{'at most ' if efficiency.at_most else ''}{100 * efficiency.labels:.3g}"
+
+
+def search_table(report: Report) -> Table | None:
+    """A row for each search: what was looked for and found; None without any."""
+    rows = tuple(
+        (
+            each.method,
+            f"{each.student}, {labels_title(each.label_fraction)}",
+            "; ".join(f"{_short(name)} {shown_range(given)}" for name, given in each.ranges.items()) or NOTHING,
+            *_search_cells(each),
+        )
+        for each in report.searches
+    )
+    headers = ("method", "setting", "searched", "trials", "failed", "best values", "best %", "median %", "worst %", "s")
+    return Table("Searches, top-1 on validation images", headers, rows) if rows else None
+
+
+def trials_table(report: Report) -> Table | None:
+    """A row for each trial of each search; None without any."""
+    rows = tuple(
+        (
+            f"{each.method} {trial.number}",
+            f"{each.student}, {labels_title(each.label_fraction)}",
+            _values(trial.values),
+            NOTHING if trial.top1 is None else f"{trial.top1:.2f}",
+            "best" if trial is each.best else NOTHING,
+        )
+        for each in report.searches
+        for trial in each.trials
+    )
+    return Table("All trials", ("trial", "setting", "values", "validation %", "choice"), rows) if rows else None
+
+
+def _search_cells(found: Found) -> tuple[str, ...]:
+    scores = sorted(trial.top1 for trial in found.trials if trial.top1 is not None)
+    failed = len(found.trials) - len(scores)
+    counts = (str(len(found.trials)), str(failed), NOTHING if found.best is None else _values(found.best.values))
+    shown = (f"{score:.2f}" for score in (scores[-1], median(scores), scores[0])) if scores else (NOTHING,) * 3
+    return (*counts, *shown, f"{sum(trial.seconds for trial in found.trials):.1f}")
+
+
+def _values(values: Mapping[str, Value]) -> str:
+    return "; ".join(f"{_short(name)} {value}" for name, value in values.items())
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("distill.")
 
 
 def shown_spread(value: Spread | None) -> str:
