@@ -23,6 +23,24 @@ def kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
     return _tempered_kl(F.log_softmax(student_logits / temperature, dim=1), teacher_logits, temperature)
 
 
+def dkd_loss(
+    student_logits: Tensor, teacher_logits: Tensor, targets: Tensor, temperature: float, alpha: float, beta: float
+) -> Tensor:
+    """T^2 * (alpha * KL(b_t || b_s) + beta * KL(p_t || p_s)), both logits (N, C), `targets` int64 (N,).
+
+    b is the pair (probability of the target, probability of all others), p the probabilities of the others among
+    themselves, all at temperature T. With alpha 1 and beta the teacher's probability of the others it is `kd_loss`.
+
+    Source: B. Zhao et al., arXiv 2203.08679, equation 7, with the factor T^2 of their code.
+    """
+    students, teachers = (_decoupled(logits / temperature, targets) for logits in (student_logits, teacher_logits))
+    target, others = (
+        F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+        for student, teacher in zip(students, teachers, strict=True)
+    )
+    return temperature**2 * (alpha * target + beta * others)
+
+
 def concept_log_probabilities(
     student_logits: Tensor, membership: Tensor, temperature: float, *, divide_prior: bool = False
 ) -> Tensor:
@@ -77,6 +95,19 @@ def relational_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Ten
     return F.mse_loss(_similarities(student_embedding), _similarities(teacher_embedding))
 
 
+def subclass_loss(student_logits: Sequence[Tensor], assignments: Sequence[Tensor]) -> Tensor:
+    """KL(assignment || softmax(student)), the mean over the axes; per axis logits and probabilities (N, K_a * S).
+
+    S is the number of subclasses in each concept. Source: R. Müller et al., arXiv 2002.03936, section 2; the departure
+    is in where the assignments come from, see `Subclasses.assignments`.
+    """
+    losses = [
+        F.kl_div(F.log_softmax(logits, dim=1), assigned, reduction="batchmean")
+        for logits, assigned in zip(student_logits, assignments, strict=True)
+    ]
+    return torch.stack(losses).mean()
+
+
 def concept_label_loss(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
     """Cross-entropy of a concept teacher: logits per axis (N, K_a), labels (N, axes) with -1 where an axis is silent.
 
@@ -93,6 +124,14 @@ def concept_label_loss(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
 def _tempered_kl(log_student: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     log_teacher = F.log_softmax(teacher_logits / temperature, dim=1)
     return temperature**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+
+
+def _decoupled(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of (target, not target) (N, 2), and of the other classes among themselves (N, C - 1)."""
+    places = torch.arange(logits.shape[1] - 1, device=logits.device)
+    others = logits.gather(1, places + (places >= targets[:, None]))  # the target's column left out
+    pair = torch.cat([logits.gather(1, targets[:, None]), others.logsumexp(dim=1, keepdim=True)], dim=1)
+    return F.log_softmax(pair, dim=1), F.log_softmax(others, dim=1)
 
 
 def _similarities(embedding: Tensor) -> Tensor:

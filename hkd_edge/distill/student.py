@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hkd_edge.data.augment import generator_for
 from hkd_edge.data.resident import ResidentData
 from hkd_edge.distill.cache import TeacherAnswers
 from hkd_edge.distill.label_budget import budgeted_batch
@@ -15,25 +17,32 @@ from hkd_edge.distill.losses import (
     concept_label_loss,
     concept_log_probabilities,
     concept_loss,
+    dkd_loss,
     embedding_loss,
     kd_loss,
     relational_loss,
+    subclass_loss,
 )
+from hkd_edge.distill.schedule import weights_at
+from hkd_edge.distill.subclasses import Subclasses
 from hkd_edge.distill.teacher import AxisTables
 from hkd_edge.evaluate.metrics import predict_logits, top1
 from hkd_edge.models.network import Network
-from hkd_edge.recipe.schema import Distill
+from hkd_edge.recipe.schema import Distill, Weights
 from hkd_edge.train.device import autocast
 from hkd_edge.train.optimizer import image_scale
 from hkd_edge_runtime.hierarchy import Hierarchy
 
+_PROJECTOR_STREAM, _SUBCLASS_STREAM = 14, 15  # keep their initial weights apart from those of the networks
+
 
 @dataclass(frozen=True)
 class Teachers:
-    """The cached answers of the teachers that the recipe names."""
+    """The cached answers of the teachers that the recipe names, and the subclasses found in the concept teacher's."""
 
     concept: TeacherAnswers | None
     task: TeacherAnswers | None
+    subclasses: Subclasses | None = None
 
 
 class DistillTask:
@@ -47,7 +56,10 @@ class DistillTask:
         settings: Distill,
         teachers: Teachers,
         precision: str,
+        *,
+        seed: int = 0,
     ) -> None:
+        """`seed` draws the initial weights of the layers that exist in training only."""
         self._data = data
         self._settings = settings
         self._teachers = teachers
@@ -55,8 +67,11 @@ class DistillTask:
         self._tables = AxisTables.of(hierarchy, data.device, data.unlabelled) if hierarchy.axes else None
         modules: dict[str, nn.Module] = {"student": student}
         if settings.weights.embedding > 0 and teachers.concept is not None:
-            projector = nn.Linear(student.embedding_size, teachers.concept.embedding_size, bias=False)
+            projector = _linear(student.embedding_size, teachers.concept.embedding_size, seed, _PROJECTOR_STREAM)
             modules["projector"] = projector.to(data.device)
+        if settings.weights.subclass > 0 and teachers.subclasses is not None:
+            head = _linear(student.embedding_size, teachers.subclasses.count, seed, _SUBCLASS_STREAM, bias=True)
+            modules["subclass_head"] = head.to(data.device)
         self.module: nn.Module = nn.ModuleDict(modules)
 
     def loss(self, epoch: int, indices: Tensor) -> Tensor:
@@ -69,7 +84,8 @@ class DistillTask:
         with autocast(self._data.device, self._precision):
             embedding = student.embed(self._data.view_batch(seen, indices, scale))
             logits = student.head(embedding)
-        return self._weighted(logits.float(), embedding.float(), answered, indices, labelled)
+        weights = weights_at(epoch, self._settings)
+        return self._weighted(weights, logits.float(), embedding.float(), answered, indices, labelled)
 
     def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Top-1 of the student on the validation images."""
@@ -84,9 +100,10 @@ class DistillTask:
         weights = self._settings.weights.model_dump(exclude={"ce"})
         return self._settings.labelled_share if any(weights.values()) else 1.0
 
-    def _weighted(self, logits: Tensor, embedding: Tensor, view: int, indices: Tensor, labelled: int) -> Tensor:
+    def _weighted(
+        self, weights: Weights, logits: Tensor, embedding: Tensor, view: int, indices: Tensor, labelled: int
+    ) -> Tensor:
         """The sum for a batch at `indices` (B,), of which the first `labelled` have a fine label."""
-        weights, temperature = self._settings.weights, self._settings.temperature
         total = torch.zeros((), device=logits.device)
         if weights.ce > 0:
             labels = self._data.train.labels[indices[:labelled]]
@@ -95,10 +112,28 @@ class DistillTask:
             total = total + weights.ce * F.cross_entropy(logits[:labelled], labels, classes, label_smoothing=smoothing)
         if weights.concept_labels > 0 and self._tables is not None:
             total = total + weights.concept_labels * self._from_concept_labels(self._tables, logits, indices)
-        if self._teachers.task is not None and weights.kd > 0:
-            total = total + weights.kd * kd_loss(logits, self._teachers.task.logits(view, indices), temperature)
+        if self._teachers.task is not None and weights.kd + weights.dkd > 0:
+            answers = self._teachers.task.logits(view, indices)
+            total = total + self._from_classes(weights, logits, answers, self._data.train.labels[indices[:labelled]])
         if self._teachers.concept is not None:
-            total = total + self._from_concepts(self._teachers.concept, logits, embedding, view, indices)
+            total = total + self._from_concepts(weights, self._teachers.concept, logits, embedding, view, indices)
+        return total
+
+    def _from_classes(self, weights: Weights, logits: Tensor, answers: Tensor, labels: Tensor) -> Tensor:
+        """From the task teacher's logits (B, C); the first images of the batch have the fine `labels`.
+
+        Where there is none, the target of decoupled KD is the class that the teacher answers.
+        """
+        total, temperature, parts = (
+            torch.zeros((), device=logits.device),
+            self._settings.temperature,
+            self._settings.dkd,
+        )
+        if weights.kd > 0:
+            total = total + weights.kd * kd_loss(logits, answers, temperature)
+        if weights.dkd > 0:
+            targets = torch.cat([labels, answers[len(labels) :].argmax(dim=1)])
+            total = total + weights.dkd * dkd_loss(logits, answers, targets, temperature, parts.alpha, parts.beta)
         return total
 
     def _from_concept_labels(self, tables: AxisTables, logits: Tensor, indices: Tensor) -> Tensor:
@@ -111,17 +146,15 @@ class DistillTask:
         return concept_label_loss(masses, tables.class_to_concepts[self._data.train.labels[indices]])
 
     def _from_concepts(
-        self, teacher: TeacherAnswers, logits: Tensor, embedding: Tensor, view: int, indices: Tensor
+        self, weights: Weights, teacher: TeacherAnswers, logits: Tensor, embedding: Tensor, view: int, indices: Tensor
     ) -> Tensor:
-        weights = self._settings.weights
         total = torch.zeros((), device=logits.device)
         if weights.concept > 0 and self._tables is not None:
-            said, memberships = self._tables.split(teacher.logits(view, indices)), self._tables.memberships
-            spoken = [axis for axis in range(len(memberships)) if axis not in teacher.silent_axes]
+            said = self._tables.split(teacher.logits(view, indices))
             total = total + weights.concept * concept_loss(
                 logits,
-                [said[axis] for axis in spoken],
-                [memberships[axis] for axis in spoken],
+                _spoken(said, teacher),
+                _spoken(self._tables.memberships, teacher),
                 self._settings.temperature,
                 divide_prior=self._settings.divide_prior,
             )
@@ -130,4 +163,23 @@ class DistillTask:
             total = total + weights.embedding * embedding_loss(projected, teacher.embeddings(view, indices))
         if weights.relational > 0:
             total = total + weights.relational * relational_loss(embedding, teacher.embeddings(view, indices))
+        if weights.subclass > 0 and self._tables is not None and self._teachers.subclasses is not None:
+            subclasses, settings = self._teachers.subclasses, self._settings
+            concepts = self._tables.split(teacher.logits(view, indices))
+            embeddings = teacher.embeddings(view, indices)
+            assigned = subclasses.assignments(concepts, embeddings, settings.temperature, settings.subclass.temperature)
+            predicted = subclasses.split(self.module["subclass_head"](embedding))  # type: ignore[index]
+            total = total + weights.subclass * subclass_loss(_spoken(predicted, teacher), _spoken(assigned, teacher))
         return total
+
+
+def _spoken(by_axis: Sequence[Tensor], teacher: TeacherAnswers) -> list[Tensor]:
+    """Of something for each axis that of the axes of which the teacher's logits speak."""
+    return [each for axis, each in enumerate(by_axis) if axis not in teacher.silent_axes]
+
+
+def _linear(inputs: int, outputs: int, seed: int, stream: int, *, bias: bool = False) -> nn.Linear:
+    """A layer whose initial weights depend on (seed, stream) alone, and not on what was trained before it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator_for(seed, stream).initial_seed())
+        return nn.Linear(inputs, outputs, bias=bias)

@@ -14,6 +14,7 @@ from hkd_edge.data.augment import Normalization
 from hkd_edge.errors import RunDirectoryError
 from hkd_edge.evaluate.metrics import predict_logits, top1
 from hkd_edge.recipe import Recipe, load_recipe
+from hkd_edge.recipe.rules import LOSSES_OF_TEACHER
 from hkd_edge.report.progress import Reporter
 from hkd_edge.run.context import Context
 from hkd_edge.run.directory import RECIPE_FILE
@@ -103,5 +104,5 @@ def _evidence(context: Context, network: nn.Module, role: str) -> Evidence:
 
 
 def _was_taught_concepts(recipe: Recipe) -> bool:
-    weights = recipe.distill.weights
-    return recipe.teacher is not None and weights.concept + weights.embedding + weights.relational > 0
+    weights = recipe.distill.weights.model_dump()
+    return recipe.teacher is not None and any(weights[loss] for loss in LOSSES_OF_TEACHER["concept"])

@@ -17,7 +17,7 @@ from hkd_edge.recipe.foreign import broken_teacher
 
 Broken: TypeAlias = tuple[tuple[str, ...], str]  # the keys to blame, and what is wrong
 
-_NEEDS_CONCEPT_TEACHER = ("concept", "embedding", "relational")
+LOSSES_OF_TEACHER = {"concept": ("concept", "embedding", "relational", "subclass"), "task": ("kd", "dkd")}
 _STAGES = {"stem_width": "16", "widths": "[16, 32, 64]", "blocks": "[1, 1, 0]"}
 _PASSWORD = re.compile(r"https?://[^/@]*:[^/@]+@")
 # What each kind of architecture needs, with an example, and what it may have beside that.
@@ -73,7 +73,8 @@ def broken_architecture(architecture: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def _weights_have_teachers(recipe: Mapping[str, Any]) -> Iterator[Broken]:
-    teachers = {**dict.fromkeys(_NEEDS_CONCEPT_TEACHER, "teacher"), "kd": "task_teacher"}
+    keys = {"concept": "teacher", "task": "task_teacher"}
+    teachers = {loss: keys[role] for role, losses in LOSSES_OF_TEACHER.items() for loss in losses}
     weights = _at(recipe, "distill", "weights")
     for name, teacher in teachers.items():
         weight = weights.get(name)
@@ -87,11 +88,17 @@ def _weights_have_teachers(recipe: Mapping[str, Any]) -> Iterator[Broken]:
 
 def _foreign_teachers_answer(recipe: Mapping[str, Any]) -> Iterator[Broken]:
     """A foreign network without head and mapping only embeds."""
-    for role, loss in (("teacher", "concept"), ("task_teacher", "kd")):
-        foreign, weight = _at(recipe, role, "foreign"), _at(recipe, "distill", "weights").get(loss)
-        if foreign.get("head") == "none" and foreign.get("mapping") is None and _is_number(weight) and weight > 0:
-            reason = f"expected a head or a mapping for distill.weights.{loss} > 0, got none and no mapping, so that "
-            yield (role, "foreign", "head"), reason + f"the network only embeds. Set head: linear, or {loss} to 0."
+    weights = _at(recipe, "distill", "weights")
+    for role, losses in (("teacher", ("concept", "subclass")), ("task_teacher", ("kd", "dkd"))):
+        foreign = _at(recipe, role, "foreign")
+        if foreign.get("head") != "none" or foreign.get("mapping") is not None:
+            continue
+        for loss in losses:
+            if _is_number(weights.get(loss)) and weights[loss] > 0:
+                reason = (
+                    f"expected a head or a mapping for distill.weights.{loss} > 0, got none and no mapping, so that "
+                )
+                yield (role, "foreign", "head"), reason + f"the network only embeds. Set head: linear, or {loss} to 0."
 
 
 def _some_weight_is_positive(recipe: Mapping[str, Any]) -> Iterator[Broken]:

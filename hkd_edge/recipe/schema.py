@@ -126,6 +126,34 @@ class Weights(Section):
         0.0, "Weight of the cross-entropy with the concept labels, which needs no teacher.", typical="0 to 2", ge=0
     )
     kd: float = key(0.0, "Weight of matching the task teacher's classes (traditional KD).", typical="0 to 2", ge=0)
+    dkd: float = key(
+        0.0, "Weight of matching the task teacher's classes by decoupled KD; see distill.dkd.", typical="0 to 1", ge=0
+    )
+    subclass: float = key(
+        0.0,
+        "Weight of predicting the concept teacher's pseudo-subclasses; see distill.subclass.",
+        typical="0 to 2",
+        ge=0,
+    )
+
+
+class Dkd(Section):
+    """How decoupled KD weighs its two parts."""
+
+    alpha: float = key(1.0, "Weight of the target's probability against all others'.", typical="0 to 2", ge=0)
+    beta: float = key(8.0, "Weight of the other classes among themselves.", typical="0.5 to 10", ge=0)
+
+
+class Subclass(Section):
+    """Pseudo-subclasses: clusters of the concept teacher's embeddings inside each concept."""
+
+    per_concept: int = key(4, "Subclasses in each concept.", typical="2 to 16", ge=1)
+    temperature: float = key(
+        0.1,
+        "Divides the cosines to the clusters' centres; small = one subclass, large = all.",
+        typical="0.03 to 1",
+        gt=0,
+    )
 
 
 class Distill(Section):
@@ -134,11 +162,23 @@ class Distill(Section):
     training: Training = key(REQUIRED, "The student's training.")
     temperature: float = key(
         4.0,
-        "Divides the logits of teacher and student in the concept and kd losses.",
+        "Divides the logits of teacher and student in the concept, kd and dkd losses, and the teacher's in subclass.",
         typical="1 to 10",
         gt=0,
     )
     weights: Weights = key(Weights(), "Weight of each loss.")
+    teacher_warmup: float = key(
+        0.0,
+        "Share (0 to 1) of the epochs, the first ones, in which all weights but ce rise from 0, epoch by epoch.",
+        typical="0 to 0.2",
+        ge=0,
+        lt=1,
+    )
+    teacher_decay: Literal["none", "linear", "cosine"] = key(
+        "none", "How all weights but ce fall to 0 over the epochs; none = they do not."
+    )
+    dkd: Dkd = key(Dkd(), "The parts of the loss dkd.")
+    subclass: Subclass = key(Subclass(), "The subclasses of the loss subclass.")
     divide_prior: bool = key(
         False, "Whether a concept's probability is divided by its number of classes before it is matched."
     )

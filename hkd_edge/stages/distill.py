@@ -12,7 +12,10 @@ import torch
 from hkd_edge.distill.cache import TeacherAnswers, teacher_answers
 from hkd_edge.distill.saved import read_student, save_student
 from hkd_edge.distill.student import DistillTask, Teachers
+from hkd_edge.distill.subclasses import Subclasses, cached_subclasses
+from hkd_edge.distill.teacher import AxisTables
 from hkd_edge.models.network import Network, count_parameters
+from hkd_edge.recipe.rules import LOSSES_OF_TEACHER
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage, code_digest, digest
 from hkd_edge.stages.foreign import foreign_answers, foreign_body, saved_head
@@ -57,7 +60,8 @@ def _run(context: Context, key: str) -> list[Path]:
     if data.labelled is not None and not any(context.recipe.distill.weights.model_dump(exclude={"ce"}).values()):
         context.reporter.note("distill", "images without a fine label are not seen: no loss but ce has a weight")
     teachers = teachers_of(context)
-    task = DistillTask(student, data, context.hierarchy(), context.recipe.distill, teachers, context.precision)
+    how, seed = (context.recipe.distill, teachers, context.precision), context.recipe.seed
+    task = DistillTask(student, data, context.hierarchy(), *how, seed=seed)
     epochs = train(context, "distill", "student", task, context.recipe.distill.training, key)
     save_student(context.run / STUDENT_FILE, student, architecture, export_spec(context))
     metrics = {"parameters": count_parameters(student), "epochs": epochs}
@@ -67,24 +71,40 @@ def _run(context: Context, key: str) -> list[Path]:
 
 def teachers_of(context: Context) -> Teachers:
     """The answers of the recipe's teachers, from the run's cache or made now."""
-    return Teachers(_answers(context, "concept"), _answers(context, "task"))
+    concept = _answers(context, "concept")
+    return Teachers(concept, _answers(context, "task"), _subclasses(context, concept))
+
+
+def _subclasses(context: Context, concept: TeacherAnswers | None) -> Subclasses | None:
+    """The pseudo-subclasses in the answers to the first view, kept beside these, if a loss with weight needs them."""
+    settings = context.recipe.distill
+    if concept is None or settings.weights.subclass == 0:
+        return None
+    data, hierarchy = context.resident, context.hierarchy()
+    everything = torch.arange(len(data.train), device=data.device)
+    return cached_subclasses(
+        concept.embeddings(0, everything),
+        AxisTables.of(hierarchy, data.device, data.unlabelled).class_to_concepts[data.train.labels],
+        [len(axis.concepts) for axis in hierarchy.axes],
+        settings.subclass.per_concept,
+        context.recipe.seed,
+        _answers_folder(context, "concept"),
+    )
 
 
 def _answers(context: Context, role: str) -> TeacherAnswers | None:
     """The answers of the teacher of `role` if a loss with weight needs them."""
-    weights = context.recipe.distill.weights
-    needed = {"concept": weights.concept + weights.embedding + weights.relational, "task": weights.kd}
+    weights = context.recipe.distill.weights.model_dump()
     settings = named_teachers(context).get(role)
-    if settings is None or needed[role] == 0:
+    if settings is None or not any(weights[loss] for loss in LOSSES_OF_TEACHER[role]):
         return None
     if settings.foreign is not None:
         body = foreign_body(context, role, settings)
         answers = foreign_answers(context, role, settings, body, views=context.recipe.distill.views)
         head = saved_head(context, role)
         return answers if head is None else answers.with_head(head)
-    cache = context.run / "cache"
-    folder = cache / f"{role}-{_answers_key(context, role)[:16]}"
-    for stale in cache.glob(f"{role}-*"):
+    folder = _answers_folder(context, role)
+    for stale in folder.parent.glob(f"{role}-*"):
         if stale != folder:
             shutil.rmtree(stale)
     return teacher_answers(
@@ -95,6 +115,10 @@ def _answers(context: Context, role: str) -> TeacherAnswers | None:
         context.precision,
         lambda done, total: context.reporter.work(f"{role} teacher answers views", done, total),
     )
+
+
+def _answers_folder(context: Context, role: str) -> Path:
+    return context.run / "cache" / f"{role}-{_answers_key(context, role)[:16]}"
 
 
 def _answers_key(context: Context, role: str) -> str:

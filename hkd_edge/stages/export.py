@@ -112,8 +112,8 @@ def _fine_tuning(context: Context) -> Distill:
             "progressive_fraction": 0.0,
         }
     )
-    # The projector of the embedding loss was not kept; a new one would pull the student about while it learns.
-    weights = distill.weights.model_copy(update={"embedding": 0.0})
+    # Layers that exist in training only were not kept; new ones would pull the student about while it learns.
+    weights = distill.weights.model_copy(update={"embedding": 0.0, "subclass": 0.0})
     if not any(weights.model_dump().values()):
         weights = weights.model_copy(update={"ce": 1.0})
     return distill.model_copy(update={"training": training, "weights": weights})

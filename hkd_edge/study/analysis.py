@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
 from hkd_edge.evaluate.statistics import holm
 from hkd_edge.study.cells import CellResult, Measures, labels_title
 from hkd_edge.study.schema import Study
+from hkd_edge.study.search import Found
 from hkd_edge.study.statistics import PairedMeans, Spread, paired_means, spread
 
 FORMAT = "hkd-edge-study"
 FORMAT_VERSION = 1
 SIGNIFICANCE = 0.05
-TOP1, CONCEPTS = "top1", "concept_mean"
-MEASURES = (TOP1, CONCEPTS, "calibration_error", "severity")
+SCRATCH = "scratch"  # whose accuracy with all labels the others are to reach with fewer
+TOP1, CONCEPTS, ROBUSTNESS = "top1", "concept_mean", "robustness"
+MEASURES = (TOP1, CONCEPTS, "calibration_error", "tempered_calibration_error", "severity", ROBUSTNESS)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class Setting:
         return CONCEPTS if self.unmet else TOP1
 
     @property
+    def compared(self) -> tuple[str, ...]:
+        """All measures that baselines are held against."""
+        return (CONCEPTS,) if self.unmet else (TOP1, ROBUSTNESS)
+
+    @property
     def title(self) -> str:
         """The setting in words."""
         return f"student {self.student}, " + ("unmet classes" if self.unmet else labels_title(self.label_fraction))
@@ -42,8 +50,9 @@ class Setting:
 class Line:
     """A method's variant in one setting, over the seeds.
 
-    `validation` and `test` are spreads by measure, without those that were None. `values` are the setting's measure on
-    test images by seed. Where classes are left out in turn, a seed's measure is the mean over the classes that have it.
+    `validation` and `test` are spreads by measure, without those that were None. `values` are the measures on test
+    images by seed, `corruptions` the mean top-1 on these by kind, at each strength. Where classes are left out in turn,
+    a seed's measure is the mean over the classes that have it.
     `chosen` is the variant that validation images chose for its method, `best` the method they chose in the setting.
     """
 
@@ -53,7 +62,8 @@ class Line:
     parameters: int
     validation: Mapping[str, Spread]
     test: Mapping[str, Spread]
-    values: Mapping[int, float]
+    values: Mapping[str, Mapping[int, float]]
+    corruptions: Mapping[str, tuple[float, ...]]
     curve: tuple[float, ...]
     seconds: Spread
     teacher_seconds: Spread
@@ -72,6 +82,7 @@ class Contrast:
     """A method against a baseline on test images; the p-value is corrected over all contrasts of the same measure."""
 
     setting: Setting
+    measure: str
     method: str
     baseline: str
     paired: PairedMeans
@@ -81,6 +92,22 @@ class Contrast:
     def significant(self) -> bool:
         """Whether chance alone makes such a difference in fewer than 1 of 20 studies without any."""
         return self.corrected_p_value is not None and self.corrected_p_value < SIGNIFICANCE
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """The labels that a method needs for what `scratch` reaches with all of them, by means on test images.
+
+    `labels` is a share of the training images: where the line through the budgets' means, over the logarithm of the
+    labels, first reaches `wanted` percent. `at_most`: the smallest budget reaches it already, and fewer might do. None:
+    no budget reaches it.
+    """
+
+    student: str
+    method: str
+    wanted: float
+    labels: float | None
+    at_most: bool
 
 
 @dataclass(frozen=True)
@@ -95,6 +122,8 @@ class Report:
     machines: tuple[Mapping[str, Any], ...]
     lines: tuple[Line, ...]
     contrasts: tuple[Contrast, ...]
+    searches: tuple[Found, ...]
+    efficiencies: tuple[Efficiency, ...]
     cells: tuple[CellResult, ...] = field(repr=False)
 
     @property
@@ -113,8 +142,8 @@ class Report:
         return {"format": FORMAT, "format_version": FORMAT_VERSION, **content}
 
 
-def analyse(study: Study, results: Sequence[CellResult]) -> Report:
-    """The report of a study all of whose cells are done."""
+def analyse(study: Study, results: Sequence[CellResult], searches: Sequence[Found] = ()) -> Report:
+    """The report of a study all of whose cells, and searches, are done."""
     lines = tuple(_with_choices([_line(*each) for each in _grouped(results).items()]))
     seen = next((result for result in results if not result.cell.unmet), results[0])
     return Report(
@@ -126,6 +155,8 @@ def analyse(study: Study, results: Sequence[CellResult]) -> Report:
         machines=tuple(_distinct(result.machine for result in results)),
         lines=lines,
         contrasts=_corrected([each for baseline in study.baselines for each in _contrasts(lines, baseline)]),
+        searches=tuple(searches),
+        efficiencies=tuple(_efficiencies(lines)),
         cells=tuple(results),
     )
 
@@ -151,7 +182,8 @@ def _line(key: _Key, results: list[CellResult]) -> Line:
         parameters=results[0].parameters,
         validation=_spreads([(each.cell.seed, each.validation) for each in results]),
         test=_spreads([(each.cell.seed, each.test) for each in results]),
-        values=_by_seed([(each.cell.seed, each.test) for each in results], setting.measure),
+        values=_values([(each.cell.seed, each.test) for each in results]),
+        corruptions=_mean_corruptions([each.test for each in results]),
         curve=tuple(fmean(epoch) for epoch in zip(*(each.curve for each in results), strict=True)),
         seconds=spread([each.seconds for each in results]),
         teacher_seconds=spread([sum(facts.seconds for facts in each.teachers.values()) for each in results]),
@@ -160,8 +192,17 @@ def _line(key: _Key, results: list[CellResult]) -> Line:
 
 
 def _spreads(measured: Sequence[tuple[int, Measures]]) -> dict[str, Spread]:
+    return {measure: spread(list(values.values())) for measure, values in _values(measured).items()}
+
+
+def _values(measured: Sequence[tuple[int, Measures]]) -> dict[str, dict[int, float]]:
     by_seed = {measure: _by_seed(measured, measure) for measure in MEASURES}
-    return {measure: spread(list(values.values())) for measure, values in by_seed.items() if values}
+    return {measure: values for measure, values in by_seed.items() if values}
+
+
+def _mean_corruptions(measured: Sequence[Measures]) -> dict[str, tuple[float, ...]]:
+    kinds = measured[0].corruptions
+    return {kind: tuple(map(fmean, zip(*(each.corruptions[kind] for each in measured), strict=True))) for kind in kinds}
 
 
 def _by_seed(measured: Sequence[tuple[int, Measures]], measure: str) -> dict[int, float]:
@@ -205,15 +246,52 @@ def _better(first: Line | None, second: Line) -> Line:
     return second
 
 
+def _efficiencies(lines: Sequence[Line]) -> Iterator[Efficiency]:
+    """Of each student with several budgets, one of them all labels, and a method `scratch` at that."""
+    means: dict[str, dict[str, dict[float, float]]] = {}
+    for line in lines:
+        if line.chosen and not line.setting.unmet:
+            of_method = means.setdefault(line.setting.student, {}).setdefault(line.method, {})
+            of_method[line.setting.label_fraction] = line.test[TOP1].mean
+    for student, methods in means.items():
+        wanted = methods.get(SCRATCH, {}).get(1.0)
+        if wanted is None or len(methods[SCRATCH]) < 2:
+            continue
+        for method, by_budget in methods.items():
+            labels = labels_needed(by_budget, wanted)
+            yield Efficiency(student, method, wanted, labels, labels == min(by_budget))
+
+
+def labels_needed(by_budget: Mapping[float, float], wanted: float) -> float | None:
+    """The smallest share of labels with which `wanted` is reached, interpolated in the logarithm; None if with none.
+
+    >>> labels_needed({0.01: 80.0, 0.1: 90.0, 1.0: 92.0}, 85.0)
+    0.0316
+    >>> labels_needed({0.01: 80.0, 1.0: 92.0}, 93.0) is None, labels_needed({0.01: 80.0, 1.0: 92.0}, 70.0)
+    (True, 0.01)
+    """
+    budgets = sorted(by_budget)
+    if by_budget[budgets[0]] >= wanted:
+        return budgets[0]
+    for fewer, more in pairwise(budgets):
+        below, above = by_budget[fewer], by_budget[more]
+        if above >= wanted:
+            way = (wanted - below) / (above - below)
+            return round(fewer * (more / fewer) ** way, 4)
+    return None
+
+
 def _contrasts(lines: Sequence[Line], baseline: str) -> Iterator[Contrast]:
     chosen = [line for line in lines if line.chosen]
     of_baseline = {line.setting: line for line in chosen if line.method == baseline}
     for line in chosen:
         base = of_baseline[line.setting]
-        seeds = [seed for seed in base.values if seed in line.values]
-        if line is not base and seeds:
-            pairs = [[each.values[seed] for seed in seeds] for each in (base, line)]
-            yield Contrast(line.setting, line.title, base.title, paired_means(*pairs))
+        for measure in line.setting.compared if line is not base else ():
+            ours, theirs = (each.values.get(measure, {}) for each in (line, base))
+            seeds = [seed for seed in theirs if seed in ours]
+            if seeds:
+                paired = paired_means([theirs[seed] for seed in seeds], [ours[seed] for seed in seeds])
+                yield Contrast(line.setting, measure, line.title, base.title, paired)
 
 
 def _corrected(contrasts: list[Contrast]) -> tuple[Contrast, ...]:
@@ -222,10 +300,10 @@ def _corrected(contrasts: list[Contrast]) -> tuple[Contrast, ...]:
     Two methods that are each other's baseline are one comparison, and count once.
     """
     corrected: dict[int, float] = {}
-    for measure in (TOP1, CONCEPTS):
+    for measure in (TOP1, CONCEPTS, ROBUSTNESS):
         family: dict[Any, list[int]] = {}
         for index, each in enumerate(contrasts):
-            if each.setting.measure == measure and each.paired.p_value is not None:
+            if each.measure == measure and each.paired.p_value is not None:
                 family.setdefault((each.setting, frozenset((each.method, each.baseline))), []).append(index)
         p_values = holm([contrasts[indices[0]].paired.p_value or 0.0 for indices in family.values()])
         for indices, p_value in zip(family.values(), p_values, strict=True):

@@ -12,7 +12,8 @@ from hkd_edge.errors import RunDirectoryError
 from hkd_edge.recipe import Recipe
 
 FORMAT = "hkd-edge-study-cell"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+TRIAL_FORMAT, TRIAL_FORMAT_VERSION = "hkd-edge-study-trial", 1
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class Measures:
 
     `concepts` is by axis, `concept_mean` their mean (None without an axis that speaks of the images), and `severity`
     the mean share of axes (0 to 1) on which a wrong answer does not even keep the concept (None without one).
+    `tempered_calibration_error` is that after temperature scaling by validation images. `corruptions` is the top-1 by
+    kind of corruption at each of its strengths, `robustness` the mean of them all; of a class without labels there are
+    none.
     """
 
     images: int
@@ -72,7 +76,10 @@ class Measures:
     concepts: dict[str, float]
     concept_mean: float | None
     calibration_error: float
+    tempered_calibration_error: float
     severity: float | None
+    robustness: float | None
+    corruptions: dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,37 @@ class CellResult:
         return {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
 
 
+@dataclass(frozen=True)
+class TrialResult:
+    """What came of a trial of a search: top-1 on validation images in percent, None where it could not be trained."""
+
+    cell: Cell
+    key: str
+    top1: float | None
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; `read_trial` is its inverse."""
+        return {"format": TRIAL_FORMAT, "format_version": TRIAL_FORMAT_VERSION, **asdict(self)}
+
+
+def read_trial(path: Path) -> TrialResult | None:
+    """The trial in a file that `to_json` was written to; None if there is none.
+
+    Raises:
+        RunDirectoryError: if the file is something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if (content.pop("format"), content.pop("format_version")) != (TRIAL_FORMAT, TRIAL_FORMAT_VERSION):
+            raise _refusal(path, "another format", "trial")
+        return TrialResult(**{**content, "cell": Cell(**content["cell"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise _refusal(path, str(error), "trial") from error
+
+
 def read_result(path: Path) -> CellResult | None:
     """The result in a file that `to_json` was written to; None if there is none.
 
@@ -125,8 +163,8 @@ def read_result(path: Path) -> CellResult | None:
             **{
                 **content,
                 "cell": Cell(**content["cell"]),
-                "validation": Measures(**content["validation"]),
-                "test": Measures(**content["test"]),
+                "validation": _measures(content["validation"]),
+                "test": _measures(content["test"]),
                 "curve": tuple(content["curve"]),
                 "teachers": {role: TeacherFacts(**facts) for role, facts in content["teachers"].items()},
             }
@@ -144,7 +182,13 @@ def labels_title(fraction: float) -> str:
     return "all labels" if fraction == 1 else f"{100 * fraction:g} % of the labels"
 
 
-def _refusal(path: Path, found: str) -> RunDirectoryError:
+def _measures(content: dict[str, Any]) -> Measures:
+    corruptions = {kind: tuple(values) for kind, values in content["corruptions"].items()}
+    return Measures(**{**content, "corruptions": corruptions})
+
+
+def _refusal(path: Path, found: str, what: str = "cell") -> RunDirectoryError:
+    known = f"{FORMAT} {FORMAT_VERSION}" if what == "cell" else f"{TRIAL_FORMAT} {TRIAL_FORMAT_VERSION}"
     return RunDirectoryError(
-        f"{path}: expected the result of a cell in format {FORMAT} {FORMAT_VERSION}, got {found}. Remove the file."
+        f"{path}: expected the result of a {what} in format {known}, got {found}. Remove the file."
     )

@@ -11,7 +11,9 @@ import click
 
 from hkd_edge.errors import RecipeError
 from hkd_edge.places import list_studies, studies_folder
+from hkd_edge.study.cells import labels_title
 from hkd_edge.study.load import Plan, load_study
+from hkd_edge.study.ranges import shown_range
 from hkd_edge_runtime.errors import did_you_mean
 
 
@@ -32,12 +34,18 @@ def run_study(name: str, output: Path | None, *, resume: bool, jobs: int, dry_ru
         for line in plan_lines(plan, folder):
             click.echo(line)
         return
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
     with open_study(folder, file.read_bytes(), resume=resume):
-        results = run_cells(plan, folder, jobs, lambda line: click.echo(line, err=True))
         from hkd_edge.study.analysis import analyse
+        from hkd_edge.study.search import run_searches
         from hkd_edge.study.write import write_study
 
-        files = write_study(folder, analyse(plan.study, results))
+        plan, searches = run_searches(plan, folder, jobs, tell)
+        results = run_cells(plan, folder, jobs, tell)
+        files = write_study(folder, analyse(plan.study, results, searches))
     click.echo(files[1].read_text(encoding="utf-8"))
     for written in files:
         click.echo(f"written: {written}", err=True)
@@ -65,6 +73,13 @@ def plan_lines(plan: Plan, folder: Path) -> Iterator[str]:
     from hkd_edge.study.engine import finished
     from hkd_edge.study.work import job_of
 
+    for search in plan.searches:
+        ranges = ", ".join(f"{name} {shown_range(given)}" for name, given in search.ranges.items()) or "nothing"
+        yield f"search {search.method}, student {search.student}, {labels_title(search.label_fraction)}: {ranges}"
+    if plan.study.search is not None:
+        trials, seeds = plan.study.search.trials, len(plan.study.search.seeds)
+        count = sum(1 for search in plan.searches if search.ranges)
+        yield f"{count} searches of {trials} trials with {seeds} seeds; they change the recipes of the cells below"
     jobs = [job_of(folder, planned) for planned in plan.cells]
     states = Counter(finished(job) is not None for job in jobs)
     for job in jobs:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -17,13 +17,14 @@ from typing import Any
 from hkd_edge.errors import HkdEdgeError, RunDirectoryError, TrainingError
 from hkd_edge.report.wording import duration
 from hkd_edge.run.directory import hold_run
-from hkd_edge.study.cells import CellResult, read_result
+from hkd_edge.study.cells import CellResult, TrialResult, read_result, read_trial
 from hkd_edge.study.load import Plan
-from hkd_edge.study.work import Job, job_of, run_cell, train_teachers
+from hkd_edge.study.work import Job, job_of, run_cell, run_trial, train_teachers
 from hkd_edge_runtime.files import write_bytes_atomically
 
 STUDY_FILE = "study.yaml"
 Tell = Callable[[str], None]
+Result = CellResult | TrialResult
 
 
 @contextmanager
@@ -47,12 +48,22 @@ def run_cells(plan: Plan, folder: Path, jobs: int, tell: Tell) -> list[CellResul
     Raises:
         TrainingError: at the end, if cells failed; the others are done.
     """
-    all_jobs = [job_of(folder, planned) for planned in plan.cells]
+    jobs_of_cells = [job_of(folder, planned) for planned in plan.cells]
+    results = run_jobs(jobs_of_cells, jobs, tell)
+    return [result for job in jobs_of_cells if isinstance(result := results[job], CellResult)]
+
+
+def run_jobs(all_jobs: Sequence[Job], processes: int, tell: Tell) -> dict[Job, Result]:
+    """The results of `all_jobs`, cells or trials, in `processes`; those that are done are read.
+
+    Raises:
+        TrainingError: at the end, if some failed; the others are done.
+    """
     done = {job: result for job in all_jobs if (result := finished(job)) is not None}
     waiting = [job for job in all_jobs if job not in done]
     progress = _Progress(len(all_jobs), len(done), tell)
     failed: dict[str, str] = {}
-    for job, outcome in _in_turn(waiting) if jobs == 1 else _in_processes(waiting, jobs):
+    for job, outcome in _in_turn(waiting) if processes == 1 else _in_processes(waiting, processes):
         if isinstance(outcome, HkdEdgeError):
             failed[job.planned.cell.title] = str(outcome)
             progress.failed(job, outcome)
@@ -61,16 +72,20 @@ def run_cells(plan: Plan, folder: Path, jobs: int, tell: Tell) -> list[CellResul
             progress.done(job, outcome)
     if failed:
         raise TrainingError(_all_failed(failed))
-    return [done[job] for job in all_jobs]
+    return done
 
 
-def finished(job: Job) -> CellResult | None:
-    """The result of a cell that was made by the same recipe and source; None if there is none."""
-    result = read_result(job.result_file)
+def finished(job: Job) -> Result | None:
+    """The result of a job that was made by the same recipe and source; None if there is none."""
+    result = read_trial(job.result_file) if job.trial else read_result(job.result_file)
     return result if result is not None and result.key == job.key else None
 
 
-Outcomes = Iterator[tuple[Job, "CellResult | HkdEdgeError"]]
+def _run(job: Job) -> Result:
+    return run_trial(job) if job.trial else run_cell(job)
+
+
+Outcomes = Iterator[tuple[Job, "Result | HkdEdgeError"]]
 
 
 def _by_teachers(jobs: list[Job]) -> dict[str, list[Job]]:
@@ -89,7 +104,7 @@ def _in_turn(jobs: list[Job]) -> Outcomes:
             continue
         for job in group:
             try:
-                yield job, run_cell(job)
+                yield job, _run(job)
             except HkdEdgeError as error:
                 yield job, error
 
@@ -100,7 +115,7 @@ def _in_processes(jobs: list[Job], processes: int) -> Outcomes:
     groups = _by_teachers(jobs)
     with _environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"), _pool(processes, threads) as pool:
         teaching = {pool.submit(train_teachers, group[0]): group for group in groups.values()}
-        training: dict[Future[CellResult], Job] = {}
+        training: dict[Future[Result], Job] = {}
         while teaching or training:
             waited: list[Future[Any]] = [*teaching, *training]
             ended, _ = wait(waited, return_when=FIRST_COMPLETED)
@@ -116,11 +131,11 @@ def _in_processes(jobs: list[Job], processes: int) -> Outcomes:
                     training.update({_submitted(pool, job): job for job in group})
 
 
-def _submitted(pool: ProcessPoolExecutor, job: Job) -> Future[CellResult]:
+def _submitted(pool: ProcessPoolExecutor, job: Job) -> Future[Result]:
     try:
-        return pool.submit(run_cell, job)
+        return pool.submit(_run, job)
     except BrokenProcessPool as error:
-        broken: Future[CellResult] = Future()
+        broken: Future[Result] = Future()
         broken.set_exception(error)
         return broken
 
@@ -185,8 +200,9 @@ class _Progress:
         if done:
             tell(f"{done} of {cells} cells are done already")
 
-    def done(self, job: Job, result: CellResult) -> None:
-        self._end(job, f"validation {result.validation.top1:.2f} %, {result.seconds:.1f} s")
+    def done(self, job: Job, result: Result) -> None:
+        top1 = result.top1 if isinstance(result, TrialResult) else result.validation.top1
+        self._end(job, f"validation {'-' if top1 is None else f'{top1:.2f} %'}, {result.seconds:.1f} s")
 
     def failed(self, job: Job, error: HkdEdgeError) -> None:
         self._end(job, f"failed: {error}")

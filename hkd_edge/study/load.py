@@ -19,18 +19,34 @@ from hkd_edge.recipe.problems import shown
 from hkd_edge.recipe.schema import Recipe
 from hkd_edge.study.cells import Cell, PlannedCell
 from hkd_edge.study.methods import READY
-from hkd_edge.study.schema import LIKE, VARIANTS, Study, broken_rules
+from hkd_edge.study.ranges import Range, ends, merged, used_ranges, with_values
+from hkd_edge.study.schema import LIKE, RANGES, VARIANTS, Search, Study, broken_rules
 from hkd_edge_runtime.errors import did_you_mean
 
 _ROOT = "study"
 
 
 @dataclass(frozen=True)
+class PlannedSearch:
+    """A search: where it looks for what, and the recipe (of no seed yet) that its trials change."""
+
+    method: str
+    student: str
+    label_fraction: float
+    ranges: Mapping[str, Range]
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A study with all its cells, in the order in which they are run: by student, budget, seed, then method."""
+    """A study with all its cells, in the order in which they are run: by student, budget, seed, then method.
+
+    `searches` come first, and change the recipes of the cells.
+    """
 
     study: Study
     cells: tuple[PlannedCell, ...]
+    searches: tuple[PlannedSearch, ...] = ()
 
 
 def load_study(path: Path) -> Plan:
@@ -45,7 +61,7 @@ def load_study(path: Path) -> Plan:
     base_path = base_path if base_path.is_absolute() else _from_study(path, study.base)
     base = read_document(base_path, root="recipe", noun="recipe", error=RecipeError)
     recipes = _Recipes(study, document, base, path.parent, base_path.parent)
-    return Plan(study, tuple(recipes.plan()))
+    return Plan(study, tuple(recipes.plan()), tuple(recipes.searches()))
 
 
 def _from_study(path: Path, base: str) -> Path:
@@ -71,7 +87,20 @@ class _Recipes:
             for (name, method, variant), recipe in recipes.items():
                 if name == student:
                     cell = Cell(method, variant, student, fraction, unmet, seed)
-                    yield PlannedCell(cell, _placed(recipe, cell))
+                    yield PlannedCell(cell, placed(recipe, cell))
+
+    def searches(self) -> Iterator[PlannedSearch]:
+        """The searches of each student and budget; that of all labels also for classes that are left out."""
+        study, search = self._study, self._study.search
+        if search is None:
+            return
+        budgets = dict.fromkeys((*study.label_budgets, *([1.0] if study.unmet_classes else [])))
+        for (student, method, _), recipe in self._by_student_and_method().items():
+            ranges = {**search.ranges, **study.methods[method].get(RANGES, {})}
+            for fraction in budgets:
+                used = used_ranges(ranges, recipe, fraction)
+                _check_ends(used, recipe, search)
+                yield PlannedSearch(method, student, fraction, used, recipe)
 
     def _by_student_and_method(self) -> dict[tuple[str, str, str], Recipe]:
         """The recipe of each (student, method, variant); all that is wrong with any of them is told at once."""
@@ -89,7 +118,7 @@ class _Recipes:
 
     def _of_methods(self, document: Document) -> Iterator[tuple[str, str, Document]]:
         for name, method in self._study.methods.items():
-            own = {key: value for key, value in method.items() if key not in (LIKE, VARIANTS)}
+            own = {key: value for key, value in method.items() if key not in (LIKE, VARIANTS, RANGES)}
             ready = READY.get(str(method.get(LIKE, name)), {})
             changed = self._with(_overlaid(document, ready, {}, f"method {name}"), ("methods", name), own)
             for variant, overrides in method.get(VARIANTS, {"": {}}).items():
@@ -111,13 +140,7 @@ class _Recipes:
 def _overlaid(document: Document, overrides: Mapping[str, Any], places: Mapping[Keys, Place], source: str) -> Document:
     """`document` with `overrides` laid over it key by key; faults in them are blamed on `places`."""
     blamed = {keys: places.get(keys, Place(source)) for keys in _all_keys(overrides, ())}
-    return replace(document, value=_merged(document.value, overrides), places={**document.places, **blamed, **places})
-
-
-def _merged(below: Any, above: Any) -> Any:
-    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
-        return above
-    return {**below, **{key: _merged(below.get(key), value) for key, value in above.items()}}
+    return replace(document, value=merged(document.value, overrides), places={**document.places, **blamed, **places})
 
 
 def _all_keys(section: Any, keys: Keys) -> Iterator[Keys]:
@@ -143,7 +166,15 @@ def _is_path(keys: Keys) -> bool:
         return False
 
 
-def _placed(recipe: Recipe, cell: Cell) -> Recipe:
+def _check_ends(ranges: Mapping[str, Range], recipe: Recipe, search: Search) -> None:
+    """Raises RecipeError for a range that leads out of what a recipe may say."""
+    for name, given in ranges.items():
+        for value in ends(given):
+            with_values(recipe, {name: value}, search.overrides.get("distill"))
+
+
+def placed(recipe: Recipe, cell: Cell) -> Recipe:
+    """`recipe` with what the cell stands for: its seed, its labels, the class that it leaves out."""
     data = {
         "label_fraction": cell.label_fraction,
         "label_seed": cell.seed,
@@ -166,14 +197,17 @@ def _validated(document: Document) -> Study:
 
 def _problem(document: Document, error: ErrorDetails) -> Problem:
     keys: Keys = error["loc"]
-    fields = {field.alias or name: field for name, field in Study.model_fields.items()}
+    within_search = keys[:1] == ("search",) and len(keys) > 1
+    section = Search if within_search else Study
+    fields = {field.alias or name: field for name, field in section.model_fields.items()}
+    name = str(keys[1 if within_search else 0]) if keys else ""
     if error["type"] == "extra_forbidden":
-        near = did_you_mean(str(keys[0]), list(fields))
+        near = did_you_mean(name, list(fields))
         text = f"unknown key.{near} Valid keys: {', '.join(fields)}."
     elif not keys:
         text = f"expected a section with the keys {', '.join(fields)}, got {shown(error['input'])}."
     else:
-        extra = fields[str(keys[0])].json_schema_extra
+        extra = fields[name].json_schema_extra
         expected = extra["expected"] if isinstance(extra, dict) else "another value"
         keys = keys[:1] if keys[0] == "unmet_classes" else tuple(key for key in keys if key != "[key]")
         found = "none" if error["type"] == "missing" else shown(error["input"])

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from hkd_edge.report.svg import draw, frame
 from hkd_edge.report.theme import SERIES, placeholder
-from hkd_edge.study.analysis import Contrast, Line, Report
+from hkd_edge.study.analysis import TOP1, Contrast, Line, Report
 from hkd_edge.study.statistics import paired_means
 from hkd_edge.study.tables import contrasts_with, shown_interval, shown_spread
 
@@ -58,6 +58,8 @@ def budgets_plot(report: Report, student: str) -> Markup | None:
         axes.set_xscale("log")
         for method in dict.fromkeys(line.method for line in lines):
             _paint_budgets(axes, [line for line in lines if line.method == method], _style(report, method))
+        for wanted in {each.wanted for each in report.efficiencies if each.student == student}:
+            axes.axhline(wanted, color=placeholder("axis"), linewidth=1, linestyle=":")
         fractions = sorted({line.setting.label_fraction for line in lines})
         axes.set_xticks([100 * each for each in fractions], [f"{100 * each:g}" for each in fractions])
         axes.minorticks_off()
@@ -123,7 +125,7 @@ def _paint_budgets(axes: Axes, lines: list[Line], style: tuple[str, str, str]) -
 
 def _half_width(line: Line) -> float:
     """Half the 95 % t-interval of the mean over seeds; 0 for a single seed, which has none."""
-    values = list(line.values.values())
+    values = list(line.values[TOP1].values())
     own = paired_means([0.0] * len(values), values)
     return 0.0 if own.interval is None else own.interval.high - own.mean
 

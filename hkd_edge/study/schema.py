@@ -11,16 +11,44 @@ from pydantic import Field, field_validator
 from hkd_edge.recipe.located_yaml import Keys
 from hkd_edge.recipe.section import REQUIRED, Section, key
 from hkd_edge.study.methods import READY
+from hkd_edge.study.ranges import SECTION, broken_ranges
 from hkd_edge_runtime.errors import did_you_mean
 
 _NAME = "^[A-Za-z0-9_-]+$"
 _MAX_SEED = 2**32 - 1
-LIKE, VARIANTS = "like", "variants"
+LIKE, VARIANTS, RANGES = "like", "variants", "ranges"
 # What cells differ in beside method and student: a study's own keys say it, so overrides must not.
 _COORDINATES = (("seed",), ("data", "label_fraction"), ("data", "label_seed"), ("data", "unlabelled_classes"))
 
 Name = Annotated[str, Field(pattern=_NAME)]
 Overrides: TypeAlias = dict[str, Any]
+
+
+class Search(Section):
+    """How the hyperparameters of each method are looked for, on validation images."""
+
+    trials: int = key(
+        REQUIRED, "Trials of each method, student and label budget.", expected="a whole number >= 1", ge=1
+    )
+    ranges: Overrides = key(
+        REQUIRED,
+        "Ranges by dotted key; a method is searched over those that it has use of, and may have ranges of its own.",
+        expected="ranges by dotted key of a recipe",
+        min_length=1,
+    )
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, le=_MAX_SEED)], ...], Field(strict=False, min_length=1)] = key(
+        (0,), "Seeds that each trial is trained with.", expected="a list of whole numbers >= 0"
+    )
+    at_once: int = key(
+        1, "Trials that a search asks for before it sees their results.", expected="a whole number >= 1", ge=1
+    )
+    sampler_seed: int = key(0, "Seed of what the sampler draws.", expected="a whole number >= 0", ge=0)
+    overrides: Overrides = Field(
+        default={},
+        alias="set",
+        description="What is changed in trials alone, for instance fewer epochs.",
+        json_schema_extra={"expected": "a section distill"},
+    )
 
 
 class Study(Section):
@@ -66,6 +94,10 @@ class Study(Section):
         expected='"all" or a list of names of classes',
     )
 
+    search: Search | None = key(
+        None, "A search for each method's hyperparameters.", expected="a section with trials and ranges"
+    )
+
     @field_validator("methods", "students", mode="before")
     @classmethod
     def _nothing_is_an_empty_section(cls, value: Any) -> Any:
@@ -86,6 +118,9 @@ def broken_rules(study: Study) -> Iterator[tuple[Keys, str]]:
             yield ("baselines", index), f"expected one of {', '.join(study.methods)}, got {baseline!r}.{near}"
     for name, method in study.methods.items():
         yield from _broken_method(("methods", name), name, method)
+        yield from _broken_own_ranges(("methods", name), method, study.search)
+    if study.search is not None:
+        yield from _broken_search(study.search)
     yield from _fixed_coordinates(("set",), study.overrides)
     for name, student in study.students.items():
         yield from _fixed_coordinates(("students", name), student)
@@ -102,6 +137,25 @@ def _broken_method(keys: Keys, name: str, method: Overrides) -> Iterator[tuple[K
         return
     for variant, overrides in variants.items():
         yield from _fixed_coordinates((*keys, VARIANTS, variant), overrides)
+
+
+def _broken_search(search: Search) -> Iterator[tuple[Keys, str]]:
+    for keys, text in broken_ranges(search.ranges):
+        yield ("search", RANGES, *keys), text
+    others = [name for name in search.overrides if name != SECTION]
+    if others:
+        yield ("search", "set", others[0]), f"expected the section {SECTION} alone, since trials share their teachers."
+
+
+def _broken_own_ranges(keys: Keys, method: Overrides, search: Search | None) -> Iterator[tuple[Keys, str]]:
+    if search is not None and VARIANTS in method:
+        yield (*keys, VARIANTS), "expected no variants beside a search, got some. Write them as ranges."
+    if RANGES not in method:
+        return
+    if search is None:
+        yield (*keys, RANGES), "expected no ranges without a search, got some. Add search: {trials: ..., ranges: ...}."
+    for inner, text in broken_ranges(method[RANGES]):
+        yield (*keys, RANGES, *inner), text
 
 
 def _fixed_coordinates(keys: Keys, overrides: Overrides) -> Iterator[tuple[Keys, str]]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hkd_edge.report.page import NOTHING
-from hkd_edge.study.analysis import SIGNIFICANCE, Contrast, Report
+from hkd_edge.study.analysis import CONCEPTS, ROBUSTNESS, SIGNIFICANCE, TOP1, Contrast, Report
+from hkd_edge.study.corruptions import IMAGES
 from hkd_edge.study.tables import shown_interval, shown_p, shown_spread
+
+_MEASURED = {TOP1: "of top-1", CONCEPTS: "of unmet classes' concepts", ROBUSTNESS: "of robustness"}
 
 
 def found(contrast: Contrast) -> str:
     """One method against one baseline in one setting."""
     paired, setting = contrast.paired, contrast.setting
-    what = "of unmet classes' concepts" if setting.unmet else "of top-1"
+    what = _MEASURED[contrast.measure]
     return (
         f"{contrast.method} against {contrast.baseline}, {setting.title}: {paired.mean:+.2f} points {what} "
         f"({shown_interval(paired.interval)}), p {_p(contrast.corrected_p_value)} after Holm: {_verdict(contrast)}."
@@ -51,10 +54,22 @@ def notes(report: Report) -> Iterator[str]:
         "epochs, without loading and without the teachers' answers; a teacher's are told with each method that uses "
         "it, though it is trained once for all."
     )
+    if report.searches:
+        yield (
+            "Searches: as many trials for each method, student and label budget that has something to search, by "
+            "Optuna's TPE on validation images alone; the first trial is the recipe as it is, where that lies within the "
+            "ranges. The best trial's values are those of the method in its setting; classes left out use those of all labels. "
+            "The best of many trials is lucky on its own seeds: compare methods by the cells, not by the trials."
+        )
     yield (
         "Severity: the mean share of axes on which a wrong answer does not keep the right concept. Unmet classes: each "
         "left out of the fine labels in turn, and judged on its own images; the concept teacher has seen them under "
         "their concepts alone."
+    )
+    yield (
+        f"Robustness: the mean top-1 over five kinds of corruption at five strengths, on {IMAGES:,} images where there "
+        "are more, the same ones for all. Calibration error, tempered: after temperature scaling by validation images; "
+        "that of validation images is therefore the better for it."
     )
 
 

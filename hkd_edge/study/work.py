@@ -2,6 +2,7 @@
 
 STUDY/teachers/NAME     a run of the pipeline up to `teach`, for all cells with the same teachers, seed and labels
 STUDY/work/NAME         a cell's run up to `distill`, begun as a copy of that run and removed when it is measured
+STUDY/trials/NAME.json  the top-1 of a trial of a search, on validation images alone
 STUDY/cells/NAME.json   what came of it, and STUDY/students/NAME.pt its student
 """
 
@@ -16,8 +17,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from hkd_edge.errors import TrainingError
 from hkd_edge.pipeline import run_pipeline
 from hkd_edge.recipe import Recipe
+from hkd_edge.recipe.rules import LOSSES_OF_TEACHER
 from hkd_edge.report.progress import Reporter
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import code_digest, digest
@@ -25,7 +28,7 @@ from hkd_edge.stages.concepts import CONCEPTS
 from hkd_edge.stages.data import DATA
 from hkd_edge.stages.distill import DISTILL, METRICS_FILE, STUDENT_FILE
 from hkd_edge.stages.teach import TEACH
-from hkd_edge.study.cells import CellResult, PlannedCell, TeacherFacts
+from hkd_edge.study.cells import CellResult, PlannedCell, TeacherFacts, TrialResult
 from hkd_edge.study.measure import measure_student
 from hkd_edge.teachers.files import teacher_files
 from hkd_edge_runtime.board import read_board
@@ -34,8 +37,7 @@ from hkd_edge_runtime.files import copy_atomically, sha256_file, write_json_atom
 _TEACHERS_PARTS = {"seed", "device", "precision", "data", "concepts", "augment", "teacher", "task_teacher"}
 _CELL_PARTS = {*_TEACHERS_PARTS, "student", "distill"}
 _TEACHERS_CODE = sorted({room for stage in (DATA, CONCEPTS, TEACH) for room in stage.code})
-_CELL_CODE = sorted({*_TEACHERS_CODE, *DISTILL.code, "evaluate", "study/measure"})
-_ROLES = {"concept": ("concept", "embedding", "relational"), "task": ("kd",)}
+_CELL_CODE = sorted({*_TEACHERS_CODE, *DISTILL.code, "evaluate", "study/measure", "study/corruptions"})
 # What a cell does not take over from the run of its teachers.
 _NOT_COPIED = ("checkpoints", "cache", ".lock", "metrics.jsonl", "tensorboard", "mlflow.json")
 
@@ -48,11 +50,12 @@ class Job:
     planned: PlannedCell
     key: str
     teachers: str
+    trial: bool = False
 
     @property
     def result_file(self) -> Path:
         """Where the result goes."""
-        return self.folder / "cells" / f"{self.planned.cell.file_stem}.json"
+        return self.folder / ("trials" if self.trial else "cells") / f"{self.planned.cell.file_stem}.json"
 
     @property
     def teachers_run(self) -> Path:
@@ -60,12 +63,15 @@ class Job:
         return self.folder / "teachers" / self.teachers
 
 
-def job_of(folder: Path, planned: PlannedCell) -> Job:
-    """The job of a cell. Its key is of all that decides the result: parts of the recipe, the hierarchy, the source."""
+def job_of(folder: Path, planned: PlannedCell, *, trial: bool = False) -> Job:
+    """The job of a cell, or of a trial of a search.
+
+    Its key is of all that decides the result: parts of the recipe, the hierarchy, the source.
+    """
     cell, recipe = planned.cell, planned.recipe
     teachers = _key(recipe, _TEACHERS_PARTS, _TEACHERS_CODE)
     name = f"seed{cell.seed}.labels{cell.label_fraction:g}.{teachers[:12]}"
-    return Job(folder, planned, _key(recipe, _CELL_PARTS, _CELL_CODE), name)
+    return Job(folder, planned, _key(recipe, _CELL_PARTS, _CELL_CODE), name, trial)
 
 
 def train_teachers(job: Job) -> None:
@@ -75,11 +81,7 @@ def train_teachers(job: Job) -> None:
 
 def run_cell(job: Job) -> CellResult:
     """Trains and measures the student of a cell whose teachers are trained; goes on with it if it was broken off."""
-    cell, recipe = job.planned.cell, job.planned.recipe
-    run = job.folder / "work" / cell.file_stem
-    if not run.exists():
-        _begin(run, job.teachers_run)
-    _pipeline(recipe, run, DISTILL.name)
+    cell, recipe, run = job.planned.cell, job.planned.recipe, _trained(job)
     context = Context(recipe, run, _silent())
     validation, test = measure_student(context, cell.unmet)
     metrics = context.read_json(METRICS_FILE)
@@ -101,6 +103,36 @@ def run_cell(job: Job) -> CellResult:
     write_json_atomically(job.result_file, result.to_json())
     shutil.rmtree(run)
     return result
+
+
+def run_trial(job: Job) -> TrialResult:
+    """Trains the student of a trial and looks at its last epoch; nothing is asked of test images.
+
+    Values with which no training is possible are a result too.
+    """
+    cell = job.planned.cell
+    try:
+        metrics = Context(job.planned.recipe, _trained(job), _silent()).read_json(METRICS_FILE)
+        result = TrialResult(cell, job.key, metrics["epochs"][-1]["accuracies"]["top1"], _seconds(metrics))
+    except TrainingError:
+        result = TrialResult(cell, job.key, None, 0.0)
+    job.result_file.parent.mkdir(exist_ok=True)
+    write_json_atomically(job.result_file, result.to_json())
+    shutil.rmtree(_run_of(job))
+    return result
+
+
+def _run_of(job: Job) -> Path:
+    return job.folder / "work" / job.planned.cell.file_stem
+
+
+def _trained(job: Job) -> Path:
+    """The run in which the student of `job` is trained; goes on with it if it was broken off."""
+    run = _run_of(job)
+    if not run.exists():
+        _begin(run, job.teachers_run)
+    _pipeline(job.planned.recipe, run, DISTILL.name)
+    return run
 
 
 def _key(recipe: Recipe, parts: set[str], code: list[str]) -> str:
@@ -141,7 +173,9 @@ def _seconds(metrics: dict[str, Any]) -> float:
 def _teachers(recipe: Recipe, metrics: dict[str, Any]) -> dict[str, TeacherFacts]:
     """The teachers that the recipe's losses use."""
     weights = recipe.distill.weights.model_dump()
-    used = [role for role, losses in _ROLES.items() if role in metrics and any(weights[loss] for loss in losses)]
+    used = [
+        role for role, losses in LOSSES_OF_TEACHER.items() if role in metrics and any(weights[loss] for loss in losses)
+    ]
     return {
         role: TeacherFacts(metrics[role]["parameters"], _seconds(metrics[role]), _last_accuracies(metrics[role]))
         for role in used

@@ -15,8 +15,13 @@ from hkd_edge.study.tables import (
     Table,
     contrasts_table,
     contrasts_with,
+    corruptions_table,
+    efficiency_table,
     markdown,
     methods_table,
+    robustness_table,
+    search_table,
+    trials_table,
     variants_table,
 )
 from hkd_edge_runtime.files import write_bytes_atomically, write_json_atomically
@@ -55,6 +60,8 @@ def study_page(report: Report) -> str:
         [
             Section("What can be told", _told(report)),
             Section("Methods", _methods(report)),
+            *_robustness_section(report),
+            *_search_section(report),
             Section("Learning curves", figure(curves_plot(report), "Validation top-1 by epoch, mean over seeds")),
             Section("How it was done", _joined(*map(paragraph, (*words.notes(report), *words.machines(report))))),
         ],
@@ -74,20 +81,38 @@ def _told(report: Report) -> Markup:
 def _methods(report: Report) -> Markup:
     students = dict.fromkeys(setting.student for setting in report.settings)
     plots = [(student, budgets_plot(report, student)) for student in students]
-    variants = variants_table(report)
+    variants, efficiency = variants_table(report), efficiency_table(report)
     return _joined(
         *(figure(plot, f"Test top-1 by label budget, student {name}, 95 % over seeds") for name, plot in plots if plot),
+        *([_shown(efficiency)] if efficiency else []),
         *(_shown(methods_table(report, setting)) for setting in report.settings),
         *([folded("Variants", _shown(variants))] if variants else []),
     )
 
 
+def _robustness_section(report: Report) -> Iterator[Section]:
+    shown = [_shown(each) for each in _robustness_tables(report)]
+    if shown:
+        yield Section("Robustness", _joined(*shown))
+
+
+def _search_section(report: Report) -> Iterator[Section]:
+    searches, trials = search_table(report), trials_table(report)
+    if searches and trials:
+        yield Section("Searches", _joined(_shown(searches), folded("All trials", _shown(trials))))
+
+
+def _robustness_tables(report: Report) -> Iterator[Table]:
+    tables = [corruptions_table(report, setting) for setting in report.settings]
+    tables += [robustness_table(report, baseline) for baseline in _baselines(report)]
+    yield from (each for each in tables if each)
+
+
 def _tables(report: Report) -> Iterator[Table]:
     yield from (methods_table(report, setting) for setting in report.settings)
     yield from (contrasts_table(report, baseline) for baseline in _baselines(report))
-    variants = variants_table(report)
-    if variants:
-        yield variants
+    yield from _robustness_tables(report)
+    yield from (each for each in (efficiency_table(report), variants_table(report), search_table(report)) if each)
 
 
 def _baselines(report: Report) -> list[str]:

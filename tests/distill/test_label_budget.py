@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hkd_edge.data.dataset import Dataset, ImageSet, Split
 from hkd_edge.data.labelled import class_indices, labelled_images
 from hkd_edge.data.resident import ResidentData
+from hkd_edge.distill.cache import TeacherAnswers
 from hkd_edge.distill.label_budget import budgeted_batch
-from hkd_edge.distill.losses import concept_loss
+from hkd_edge.distill.losses import concept_loss, dkd_loss
 from hkd_edge.distill.student import DistillTask, Teachers
 from hkd_edge.distill.teacher import AxisTables, ConceptTeacherTask, TaskTeacherTask
 from hkd_edge.errors import DataError
@@ -196,3 +197,30 @@ def test_rare_labels_count_where_labels_are_hidden():
     weights = ResidentData(drawn, split, Augment(), 0, torch.device("cpu"), balance="weights").class_weights
     assert weights is not None
     assert weights.tolist() == [0.625, 1.25, 1.25, 1.25]
+
+
+def student_with_a_task_teacher(data: ResidentData, answers: torch.Tensor, **weights: float) -> float:
+    settings = Distill(training=TRAINING, weights=Weights(ce=0.0, **weights), views=1)
+    teacher = TeacherAnswers(answers[None], torch.zeros(1, 40, 1))
+    return DistillTask(network(), data, HIERARCHY, settings, Teachers(None, teacher), "fp32").loss(0, INDICES).item()
+
+
+def test_the_target_of_decoupled_kd_is_the_label_or_else_what_the_teacher_answers():
+    answers = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    data = resident(LABELS)
+    batch, labelled = budgeted_batch(INDICES, data.labelled, 0.5)
+    targets = answers[batch].argmax(dim=1)
+    targets[:labelled] = torch.from_numpy(LABELS)[batch[:labelled]]
+    logits = network()(data.view_batch(0, batch))
+    expected = dkd_loss(logits, answers[batch], targets, 4.0, 1.0, 8.0).item()
+    assert student_with_a_task_teacher(data, answers, dkd=1.0) == pytest.approx(expected)
+    assert student_with_a_task_teacher(resident(lied(LABELLED)), answers, dkd=1.0) == pytest.approx(expected)
+
+
+def test_layers_of_the_training_alone_begin_with_the_same_weights_whatever_came_before():
+    answers = TeacherAnswers(torch.zeros(1, 40, 2), torch.randn(1, 40, 6))
+    settings = Distill(training=TRAINING, weights=Weights(embedding=1.0), views=1)
+    arguments = (network(), resident(LABELS), HIERARCHY, settings, Teachers(answers, None), "fp32")
+    first, second, other = (DistillTask(*arguments, seed=seed).module["projector"].weight for seed in (0, 0, 1))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)

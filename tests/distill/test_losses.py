@@ -15,11 +15,14 @@ from hkd_edge.distill.losses import (
     concept_label_loss,
     concept_log_probabilities,
     concept_loss,
+    dkd_loss,
     embedding_loss,
     kd_loss,
     relational_loss,
+    subclass_loss,
 )
 
+TARGETS = torch.tensor([0, 3, 3, 1])
 TOPS_FOOTWEAR = torch.tensor([[1.0, 0], [0, 1], [1, 0], [0, 0]])  # the last class is silent
 
 
@@ -106,6 +109,8 @@ def test_gradients_of_every_loss_agree_with_finite_differences(divide_prior: boo
     membership = TOPS_FOOTWEAR.double()
     losses = [
         lambda z: kd_loss(z, teacher, 3.0),
+        lambda z: dkd_loss(z, teacher, TARGETS, 3.0, 1.0, 8.0),
+        lambda z: subclass_loss([z], [teacher.softmax(1)]),
         lambda z: concept_loss(z, [concepts], [membership], 3.0, divide_prior=divide_prior),
         lambda z: embedding_loss(z, teacher),
         lambda z: relational_loss(z, concepts),
@@ -135,3 +140,59 @@ def test_concept_label_loss_leaves_silent_images_out() -> None:
 
 def test_concept_label_loss_of_an_axis_silent_on_the_whole_batch_is_zero() -> None:
     assert concept_label_loss([normal(3, 2)], torch.full((3, 1), -1)) == 0
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_kd_is_torchdistills(temperature: float) -> None:
+    library = pytest.importorskip("torchdistill.losses.mid_level", reason="the extra `bench` (torchdistill) is missing")
+    student, teacher = normal(16, 10), normal(16, 10, seed=1)
+    targets = torch.arange(16) % 10
+    # With alpha 0 it leaves T^2 out; so half of the cross-entropy is asked for, and taken off again.
+    theirs = library.KDLoss("s", "output", "t", "output", temperature=temperature, alpha=0.5, beta=1.0)
+    expected = theirs({"s": {"output": student}}, {"t": {"output": teacher}}, targets)
+    expected = expected - 0.5 * F.cross_entropy(student, targets)
+    assert torch.allclose(kd_loss(student, teacher, temperature), expected)
+
+
+def dkd_of_the_paper(student: Tensor, teacher: Tensor, targets: Tensor, alpha: float, beta: float) -> float:
+    """Equations 1, 2, 5 and 7 of arXiv 2203.08679 for temperature 1, image by image and class by class."""
+    losses = []
+    for z, t, target in zip(student, teacher, targets.tolist(), strict=True):
+        q, p = (torch.softmax(each, 0).tolist() for each in (z, t))
+        others = [place for place in range(len(p)) if place != target]
+        rest_p, rest_q = sum(p[i] for i in others), sum(q[i] for i in others)
+        tckd = p[target] * math.log(p[target] / q[target]) + rest_p * math.log(rest_p / rest_q)
+        nckd = sum(p[i] / rest_p * math.log(p[i] / rest_p / (q[i] / rest_q)) for i in others)
+        losses.append(alpha * tckd + beta * nckd)
+    return sum(losses) / len(losses)
+
+
+@given(seed=st.integers(0, 999))
+def test_dkd_is_that_of_the_paper_written_out(seed: int) -> None:
+    student, teacher = normal(4, 5, seed=seed), normal(4, 5, seed=seed + 1000)
+    expected = dkd_of_the_paper(student, teacher, TARGETS, 1.0, 8.0)
+    assert dkd_loss(student, teacher, TARGETS, 1.0, 1.0, 8.0).item() == pytest.approx(expected)
+    assert dkd_loss(3 * student, 3 * teacher, TARGETS, 3.0, 1.0, 8.0).item() == pytest.approx(9 * expected)
+
+
+def test_dkd_with_the_teachers_doubt_as_beta_is_kd() -> None:
+    """Equation 6: kd is dkd whose beta is what the teacher leaves to the other classes, image by image."""
+    student, teacher = normal(4, 5), normal(4, 5, seed=1)
+    doubt = 1 - torch.softmax(teacher / 3.0, 1)[range(4), TARGETS]
+    parts = [dkd_loss(student[[i]], teacher[[i]], TARGETS[[i]], 3.0, 1.0, float(doubt[i])) for i in range(len(student))]
+    assert torch.allclose(torch.stack(parts).mean(), kd_loss(student, teacher, 3.0))
+
+
+def test_dkd_stays_finite_for_a_student_that_is_sure_and_wrong() -> None:
+    student = torch.tensor([[500.0, -500.0, 0.0]], requires_grad=True)
+    loss = dkd_loss(student, torch.tensor([[-300.0, 300.0, 0.0]]), torch.tensor([1]), 1.0, 1.0, 8.0)
+    loss.backward()
+    assert math.isfinite(loss.item())
+    assert student.grad is not None
+    assert torch.isfinite(student.grad).all()
+
+
+def test_subclass_loss_of_a_head_that_knows_is_zero() -> None:
+    logits = [normal(4, 6), normal(4, 4, seed=1)]
+    assert subclass_loss(logits, [each.softmax(1) for each in logits]).abs() < 1e-12
+    assert subclass_loss(logits, [each.softmax(1).flip(1) for each in logits]) > 0.01

@@ -52,8 +52,8 @@ def test_a_section_that_an_override_begins_is_blamed_for_what_it_lacks(complaint
 def test_a_misspelt_key_is_told_the_nearest(complaint):
     assert complaint(overrides=("distill.temprature=4",)) == (
         "--set distill.temprature=4: unknown key. Did you mean 'distill.temperature'? "
-        "Valid keys in recipe.distill: training, temperature, weights, divide_prior, views, fresh_views, "
-        "labelled_share."
+        "Valid keys in recipe.distill: training, temperature, weights, teacher_warmup, teacher_decay, dkd, subclass, "
+        "divide_prior, views, fresh_views, labelled_share."
     )
 
 

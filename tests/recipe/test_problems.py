@@ -23,7 +23,8 @@ EPOCHS = "epochs: 2"
             TEMPERATURE,
             "temprature: 4.0",
             "x.yaml:8: recipe.distill.temprature: unknown key. Did you mean 'temperature'? "
-            "Valid keys: training, temperature, weights, divide_prior, views, fresh_views, labelled_share.",
+            "Valid keys: training, temperature, weights, teacher_warmup, teacher_decay, dkd, subclass, divide_prior, "
+            "views, fresh_views, labelled_share.",
         ),
         (
             TEMPERATURE,
@@ -50,7 +51,7 @@ EPOCHS = "epochs: 2"
             TEMPERATURE,
             "weights: 1",
             "x.yaml:8: recipe.distill.weights: expected a section with the keys "
-            "ce, concept, embedding, relational, concept_labels, kd, got 1.",
+            "ce, concept, embedding, relational, concept_labels, kd, dkd, subclass, got 1.",
         ),
         (
             TEMPERATURE,

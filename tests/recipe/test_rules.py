@@ -9,7 +9,7 @@ from hkd_edge.recipe.rules import broken_rules
 TEACHER = "{architecture: {stem_width: 8, widths: [8], blocks: [1]}, training: {epochs: 1}}"
 
 
-@pytest.mark.parametrize("name", ["concept", "embedding", "relational"])
+@pytest.mark.parametrize("name", ["concept", "embedding", "relational", "subclass"])
 def test_a_loss_of_the_concept_teacher_needs_one(complaint, name):
     assert complaint(overrides=(f"distill.weights.{name}=0.5",)) == (
         f"--set distill.weights.{name}=0.5: recipe.distill.weights.{name}: expected a teacher "
@@ -17,9 +17,11 @@ def test_a_loss_of_the_concept_teacher_needs_one(complaint, name):
     )
 
 
-def test_kd_needs_a_task_teacher(complaint, small):
-    assert "expected a task_teacher for a weight > 0, got 1" in complaint(overrides=("distill.weights.kd=1",))
-    assert load_recipe(small, ["distill.weights.kd=1", f"task_teacher={TEACHER}"]).task_teacher is not None
+@pytest.mark.parametrize("name", ["kd", "dkd"])
+def test_kd_needs_a_task_teacher(complaint, small, name):
+    weight = f"distill.weights.{name}=1"
+    assert "expected a task_teacher for a weight > 0, got 1" in complaint(overrides=(weight,))
+    assert load_recipe(small, [weight, f"task_teacher={TEACHER}"]).task_teacher is not None
 
 
 def test_a_concept_teacher_needs_a_hierarchy(complaint, small):

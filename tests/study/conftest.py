@@ -111,4 +111,5 @@ def drawn(methods: Sequence[str], seeds: int, budgets: Sequence[float] = (1.0,))
 
 
 def _measures(images: int, accuracy: float) -> Measures:
-    return Measures(images, accuracy, {"kind": accuracy}, accuracy, 3.0, 0.5)
+    worse = dict.fromkeys(("gaussian_noise", "contrast"), (accuracy - 10.0, accuracy - 20.0))
+    return Measures(images, accuracy, {"kind": accuracy}, accuracy, 3.0, 1.0, 0.5, accuracy - 15.0, worse)

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from hkd_edge.study import words
-from hkd_edge.study.analysis import analyse
-from hkd_edge.study.tables import contrasts_table, methods_table
+from hkd_edge.study.analysis import analyse, labels_needed
+from hkd_edge.study.tables import contrasts_table, corruptions_table, efficiency_table, methods_table, robustness_table
 from hkd_edge.study.write import study_lines, study_page, write_study
 from tests.study.conftest import drawn, result, study
 
@@ -38,14 +38,14 @@ def test_of_unmet_classes_a_seed_counts_once():
         for unmet, shift in (("1", 0.0), ("2", 10.0))
     ]
     report = analyse(study(["scratch", "hkd"], 2, ["scratch"]), results)
-    assert report.lines[0].values == {0: 55.0, 1: 56.0}
-    assert report.contrasts[0].setting.measure == "concept_mean"
+    assert report.lines[0].values["concept_mean"] == {0: 55.0, 1: 56.0}
+    assert report.contrasts[0].measure == "concept_mean"
     assert report.lines[0].test["concept_mean"].seeds == 2
 
 
 def test_two_baselines_against_each_other_are_corrected_as_one_comparison():
     report = analyse(study(["scratch", "kd"], 5, ["scratch", "kd"]), drawn(["scratch", "kd"], 5))
-    assert len(report.contrasts) == 2
+    assert [each.measure for each in report.contrasts] == ["top1", "robustness"] * 2
     for contrast in report.contrasts:
         assert contrast.corrected_p_value == pytest.approx(contrast.paired.p_value)
 
@@ -96,3 +96,45 @@ def test_without_baselines_and_with_one_seed_there_is_still_a_report():
     report = analyse(study(["scratch"], 1, []), [result("scratch", 0, 80.0)])
     assert "# Study drawn" in "\n".join(study_lines(report))
     assert "curves-title" in study_page(report)
+
+
+def test_labels_needed_are_read_off_a_line_over_the_logarithm():
+    assert labels_needed({1.0: 92.0, 0.1: 90.0, 0.01: 80.0}, 91.0) == pytest.approx(10**-0.5, abs=1e-4)
+    assert labels_needed({0.01: 80.0, 0.1: 90.0}, 90.0) == 0.1
+
+
+def test_the_first_time_that_it_is_reached_counts():
+    assert labels_needed({0.01: 80.0, 0.1: 92.0, 1.0: 91.0}, 91.5) < 0.1
+
+
+def test_a_method_is_told_with_the_labels_that_it_needs_for_what_scratch_reaches_with_all():
+    given = {"scratch": (70.0, 90.0), "kd": (80.0, 100.0), "hkd": (95.0, 96.0), "worse": (60.0, 89.0)}
+    results = [
+        result(method, 0, accuracy, budget=budget)
+        for method, accuracies in given.items()
+        for budget, accuracy in zip((0.01, 1.0), accuracies, strict=True)
+    ]
+    table = efficiency_table(analyse(study(list(given), 1, [], [0.01, 1.0]), results))
+    assert [row[3] for row in table.rows] == ["100", "10", "at most 1", "not reached"]
+    assert {row[2] for row in table.rows} == {"90.00"}
+
+
+def test_without_all_labels_nothing_is_told_of_efficiency():
+    report = analyse(
+        study(["scratch"], 1, [], [0.01, 0.1]), [result("scratch", 0, 80.0, budget=b) for b in (0.01, 0.1)]
+    )
+    assert efficiency_table(report) is None
+
+
+def test_corruptions_are_told_by_kind_and_robustness_is_compared():
+    results = [result("scratch", seed, 80.0 + seed) for seed in range(3)]
+    results += [result("kd", seed, 81.0 + 2 * seed) for seed in range(3)]
+    report = analyse(study(["scratch", "kd"], 3, ["scratch"]), results)
+    row = corruptions_table(report, report.settings[0]).rows[0]
+    assert row == ("scratch", "66.00", "66.00", "66.00 ± 1.00", "81.00 ± 1.00")
+    assert robustness_table(report, "scratch").rows[0][3] == "+2.00"
+
+
+def test_of_unmet_classes_no_robustness_is_told():
+    report = analyse(study(["scratch"], 1, []), [result("scratch", 0, 50.0, unmet="1")])
+    assert "test robustness %" not in methods_table(report, report.settings[0]).headers

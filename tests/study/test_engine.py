@@ -144,7 +144,7 @@ def test_a_damaged_result_is_told(done, tmp_path):
     file = tmp_path / "cells" / f"{plan.cells[0].cell.file_stem}.json"
     file.parent.mkdir()
     content = json.loads(job_of(folder, plan.cells[0]).result_file.read_text())
-    file.write_text(json.dumps({**content, "format_version": 2}))
+    file.write_text(json.dumps({**content, "format_version": 1}))
     with pytest.raises(RunDirectoryError, match="got another format. Remove the file"):
         finished(job_of(tmp_path, plan.cells[0]))
 

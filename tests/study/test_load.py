@@ -19,7 +19,7 @@ def test_a_cell_has_its_seed_labels_and_method(study_file):
 def test_a_ready_method_leaves_nothing_of_the_bases_mixture(study_file):
     scratch = load_study(study_file()).cells[0].recipe
     assert scratch.distill.weights.model_dump() == {
-        **dict.fromkeys(("concept", "embedding", "relational", "concept_labels", "kd"), 0.0),
+        **dict.fromkeys(("concept", "embedding", "relational", "subclass", "concept_labels", "kd", "dkd"), 0.0),
         "ce": 1.0,
     }
 

@@ -32,6 +32,21 @@ def test_without_a_hierarchy_there_is_none():
 
 def test_measures_of_logits_by_hand():
     logits = np.array([[9, 0, 0, 0], [0, 9, 0, 0], [0, 0, 9, 0], [0, 0, 9, 0]], np.float32)
-    measures = measures_of(logits, np.array([0, 0, 2, 3]), TREE)
+    measures = measures_of(logits, np.array([0, 0, 2, 3]), TREE, 1.0)
     assert (measures.images, measures.top1, measures.severity) == (4, 50.0, 0.5)
     assert measures.concepts == {"top": 75.0, "low": 75.0}
+    assert (measures.robustness, measures.corruptions) == (None, {})
+
+
+def test_a_temperature_of_one_changes_no_calibration_and_another_does():
+    logits, labels = np.array([[9, 0, 0, 0], [0, 9, 0, 0]], np.float32), np.array([0, 0])
+    plain, tempered = (measures_of(logits, labels, TREE, temperature) for temperature in (1.0, 100.0))
+    assert plain.tempered_calibration_error == pytest.approx(plain.calibration_error, abs=1e-4)
+    assert plain.calibration_error == pytest.approx(50, abs=0.1)
+    assert tempered.tempered_calibration_error == pytest.approx(50 - 100 / 3.84, abs=1)
+
+
+def test_robustness_is_the_mean_over_all_kinds_and_strengths():
+    logits = np.eye(4, dtype=np.float32)
+    worse = {"gaussian_noise": (80.0, 60.0), "contrast": (40.0, 20.0)}
+    assert measures_of(logits, np.arange(4), TREE, 1.0, worse).robustness == 50.0
