@@ -117,7 +117,16 @@ def _run(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: An
     show_default=True,
     help="That training may take on this machine.",
 )
-def init(project: Path, source: Path, image_size: int | None, minutes: float) -> None:
+@click.option("--group-by", help="Regular expression on file names, as the recipe's data.group_by.")
+@click.option("--max-unreadable", type=click.FloatRange(0, 1, max_open=True), help="Share. [default: 0.01]")
+def init(
+    project: Path,
+    source: Path,
+    image_size: int | None,
+    minutes: float,
+    group_by: str | None,
+    max_unreadable: float | None,
+) -> None:
     """Look at your images and write PROJECT/recipe.yaml, a commented recipe that runs as it is.
 
     The images are a folder with a subfolder for each class, any number of folders deep, or a CSV or Parquet list.
@@ -131,10 +140,11 @@ def init(project: Path, source: Path, image_size: int | None, minutes: float) ->
     from rich.console import Console
 
     from hkd_edge.report.progress import Reporter
-    from hkd_edge.start.command import init_project
+    from hkd_edge.start.command import Wanted, init_project
 
+    wanted = Wanted(image_size, minutes, group_by, max_unreadable)
     with Reporter(Console(stderr=True)) as reporter:
-        for line in init_project(project, source, image_size, minutes, reporter):
+        for line in init_project(project, source, wanted, reporter):
             click.echo(line)
 
 
