@@ -113,12 +113,15 @@ def _run(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: An
 @click.option(
     *("--minutes", "minutes"),
     type=click.FloatRange(0, min_open=True),
-    default=10,
+    default=6,
     show_default=True,
     help="That training may take on this machine.",
 )
 @click.option("--group-by", help="Regular expression on file names, as the recipe's data.group_by.")
 @click.option("--max-unreadable", type=click.FloatRange(0, 1, max_open=True), help="Share. [default: 0.01]")
+@click.option(
+    "--hierarchy", type=click.Path(path_type=Path), help="Concepts of the classes as YAML. [default: folders]"
+)
 def init(
     project: Path,
     source: Path,
@@ -126,6 +129,7 @@ def init(
     minutes: float,
     group_by: str | None,
     max_unreadable: float | None,
+    hierarchy: Path | None,
 ) -> None:
     """Look at your images and write PROJECT/recipe.yaml, a commented recipe that runs as it is.
 
@@ -142,7 +146,7 @@ def init(
     from hkd_edge.report.progress import Reporter
     from hkd_edge.start.command import Wanted, init_project
 
-    wanted = Wanted(image_size, minutes, group_by, max_unreadable)
+    wanted = Wanted(image_size, minutes, group_by, max_unreadable, hierarchy)
     with Reporter(Console(stderr=True)) as reporter:
         for line in init_project(project, source, wanted, reporter):
             click.echo(line)

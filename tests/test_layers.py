@@ -36,7 +36,7 @@ ROOMS = {
     "doctor": {"errors", "data", "train"},
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "grouping": {"errors", "recipe", "concepts", "data", "models", "evaluate", "report", "run", "stages"},
-    "start": {"errors", "recipe", "data", "models", "report", "train"},
+    "start": {"errors", "recipe", "concepts", "data", "models", "report", "train"},
     "bundle_commands": set(),
     "data_commands": {"bundle_commands", "data", "recipe", "report"},
     "concepts_commands": {"bundle_commands", "concepts", "grouping", "report", "run"},

@@ -119,7 +119,7 @@ def _filler(images: NDArray[np.uint8], spec: InputSpec) -> Callable[[tuple[int, 
         except OSError as error:
             return error.strerror or str(error)
         except InputError as error:
-            return str(error).removeprefix(": ")
+            return str(error).removeprefix(": expected an image file that Pillow can read").lstrip(": ").rstrip(".")
         return ""
 
     return fill

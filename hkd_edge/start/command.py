@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hkd_edge.concepts.load import load_hierarchy
 from hkd_edge.data.check import as_text
+from hkd_edge.data.dataset import Dataset
 from hkd_edge.data.findings import findings_of
 from hkd_edge.data.own_images import arrange
 from hkd_edge.data.survey import Survey, survey_images
@@ -21,6 +23,7 @@ from hkd_edge.start.pace import measure_pace
 from hkd_edge.start.series import PATTERN, classes_with_series
 from hkd_edge.start.write import Images, recipe_text
 from hkd_edge_runtime.files import write_bytes_atomically
+from hkd_edge_runtime.hierarchy import Hierarchy
 
 RECIPE_NAME = "recipe.yaml"
 # Duplicates and modes are looked for at this size; the run reads the images again at its own.
@@ -36,12 +39,14 @@ class Wanted:
         image_size: side in pixels.
         minutes: that training may take on this machine.
         group_by, max_unreadable: as the recipe's keys of `data`.
+        hierarchy: a file of concepts, in the place of those that the data come with.
     """
 
     image_size: int | None
     minutes: float
     group_by: str | None = None
     max_unreadable: float | None = None
+    hierarchy: Path | None = None
 
 
 def init_project(project: Path, source: Path, wanted: Wanted, reporter: Reporter) -> Iterator[str]:
@@ -51,6 +56,7 @@ def init_project(project: Path, source: Path, wanted: Wanted, reporter: Reporter
         RunDirectoryError: if there is a recipe already, or the folder cannot be written.
         DataError: for what a run would refuse the images for.
         RecipeError: for a `group_by` that is no regular expression.
+        HierarchyError: for a file of concepts that is missing or does not fit the classes.
     """
     recipe = project / RECIPE_NAME
     if recipe.exists():
@@ -63,7 +69,7 @@ def init_project(project: Path, source: Path, wanted: Wanted, reporter: Reporter
     yield from as_text(findings).splitlines()
     yield from _series(survey, wanted)
     arranged = arrange(survey, data)
-    axes = () if arranged.origin is None else tuple(axis.name for axis in arranged.origin.hierarchy.axes)
+    hierarchy = _hierarchy(arranged, wanted)
     channels = survey.images.shape[-1]
     held_out = 0 if arranged.origin is None or arranged.origin.held_out is None else len(arranged.origin.held_out)
     validation = held_out or max(1, round(_VALIDATION_SHARE * len(arranged.train)))
@@ -71,7 +77,7 @@ def init_project(project: Path, source: Path, wanted: Wanted, reporter: Reporter
         classes=len(arranged.classes),
         training=len(arranged.train) - validation,
         validation=validation,
-        axes=axes,
+        axes=tuple(axis.name for axis in hierarchy.axes),
         size=wanted.image_size or findings.recommended_size,
         imbalance=findings.imbalance,
     )
@@ -84,6 +90,7 @@ def init_project(project: Path, source: Path, wanted: Wanted, reporter: Reporter
         color="rgb" if channels == 3 else "grey",
         group_by=data.group_by,
         max_unreadable=data.max_unreadable,
+        hierarchy=None if wanted.hierarchy is None else _seen_from(project, wanted.hierarchy),
     )
     _write(recipe, recipe_text(_name(project), images, choice))
     load_recipe(str(recipe))  # what was written is what can be read
@@ -97,6 +104,12 @@ def _data(source: Path, wanted: Wanted) -> Data:
     for name, reason in broken_data(settings):
         raise RecipeError(f"--{name.replace('_', '-')}: {reason}")
     return Data.model_validate(settings)
+
+
+def _hierarchy(arranged: Dataset, wanted: Wanted) -> Hierarchy:
+    if wanted.hierarchy is not None:
+        return load_hierarchy(wanted.hierarchy, arranged.classes)
+    return Hierarchy(arranged.classes, ()) if arranged.origin is None else arranged.origin.hierarchy
 
 
 def _series(survey: Survey, wanted: Wanted) -> Iterator[str]:

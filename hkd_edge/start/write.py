@@ -14,7 +14,7 @@ _COLUMN = 33  # where comments begin
 
 @dataclass(frozen=True)
 class Images:
-    """What the recipe says of the images; `told` says in a line what they are."""
+    """What the recipe says of the images; `told` says in a line what they are, `hierarchy` is a file of concepts."""
 
     told: str
     dataset: str
@@ -22,6 +22,7 @@ class Images:
     color: str
     group_by: str | None
     max_unreadable: float
+    hierarchy: str | None = None
 
 
 def recipe_text(name: str, images: Images, choice: Choice) -> str:
@@ -52,11 +53,14 @@ def _lines(name: str, images: Images, choice: Choice) -> Iterator[str]:
     if choice.teacher is None:
         yield _told("  hierarchy: null", "a YAML file of groups of classes")
     else:
-        yield _told("  hierarchy: folders", "the groups that the data come with, or a YAML file")
+        hierarchy = "folders" if images.hierarchy is None else _quoted(images.hierarchy)
+        yield _told(f"  hierarchy: {hierarchy}", "the groups that the data come with, or a YAML file")
     yield ""
     yield "augment:"
     yield _told("  flip: true", "half of the images are mirrored; false where left and right differ")
     yield _told(f"  shift_px: {choice.shift_px}", "pixels")
+    yield _told("  zoom_fraction: 0.3", "up to this share larger, or smaller in proportion; 0 where size tells classes")
+    yield _told("  light_fraction: 0.3", "up to this share brighter or darker; 0 where brightness tells classes")
     if choice.teacher is not None:
         yield ""
         yield _told("teacher:", "learns the concepts, never the classes")
@@ -80,7 +84,7 @@ def _lines(name: str, images: Images, choice: Choice) -> Iterator[str]:
     yield _told("  targets: [onnxruntime, openvino, tensorrt]", "leave out what your board has not")
     yield "  precisions: [fp32, fp16, int8]"
     yield ""
-    yield _told("validate:", "gates; looser for few validation images, of which one is many points")
+    yield _told("validate:", "gates; by chance few validation images lose more")
     for gate, limit in choice.gates.items():
         yield f"  {gate}: {limit:g}"
     yield "  selective:"
