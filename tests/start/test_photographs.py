@@ -28,6 +28,7 @@ from tests.photographs.sources import drawn, photographs
 
 # Answers of a batch, whose sums a runtime may take in another order than those of a single image.
 BATCH_TOLERANCE = 1e-5
+SMALL = ((96, 72), (72, 96), (80, 80), (120, 67), (91, 65))  # pixels; what faults are does not depend on it
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def called(*words: str | Path) -> Result:
 
 def made(root: Path, count: int) -> Folder:
     """A folder of `count` drawn pictures, and faults."""
-    return Folder(root, plant(root, write_pictures(root, drawn(), count, seed=0)))
+    return Folder(root, plant(root, write_pictures(root, drawn(), count, seed=0, sizes=SMALL)))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_data_check_tells_a_person_all_of_it(folder: Folder) -> None:
 def test_what_no_run_can_use_is_refused_before_anything_is_written(
     tmp_path: Path, fault: Callable[[Path, list[Path]], str], told: str
 ) -> None:
-    pictures = write_pictures(tmp_path / "photos", drawn(), 40, seed=1)
+    pictures = write_pictures(tmp_path / "photos", drawn(), 24, seed=1, sizes=SMALL)
     fault(tmp_path / "photos", pictures)
     with pytest.raises(DataError, match=told):
         raise called("init", tmp_path / "project", "--data", tmp_path / "photos").exception or AssertionError
