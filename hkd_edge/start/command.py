@@ -114,7 +114,8 @@ def _hierarchy(arranged: Dataset, wanted: Wanted) -> Hierarchy:
 
 def _series(survey: Survey, wanted: Wanted) -> Iterator[str]:
     """What a person should know if several images of one thing seem to be there and are not kept together."""
-    found = {} if wanted.group_by else classes_with_series((each.name, each.label) for each in survey.entries)
+    named = [(each.name, each.label) for each in survey.entries if each.label and not each.group]
+    found = {} if wanted.group_by else classes_with_series(named)
     if len(found) > len(survey.classes) / 2:
         series, count = next(iter(found.values()))
         yield (
