@@ -118,11 +118,24 @@ def _run(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: An
 @click.option(
     *("--minutes", "minutes"),
     type=click.FloatRange(0, min_open=True),
-    default=10,
+    default=6,
     show_default=True,
     help="That training may take on this machine.",
 )
-def init(project: Path, source: Path, image_size: int | None, minutes: float) -> None:
+@click.option("--group-by", help="Regular expression on file names, as the recipe's data.group_by.")
+@click.option("--max-unreadable", type=click.FloatRange(0, 1, max_open=True), help="Share. [default: 0.01]")
+@click.option(
+    "--hierarchy", type=click.Path(path_type=Path), help="Concepts of the classes as YAML. [default: folders]"
+)
+def init(
+    project: Path,
+    source: Path,
+    image_size: int | None,
+    minutes: float,
+    group_by: str | None,
+    max_unreadable: float | None,
+    hierarchy: Path | None,
+) -> None:
     """Look at your images and write PROJECT/recipe.yaml, a commented recipe that runs as it is.
 
     The images are a folder with a subfolder for each class, any number of folders deep, or a CSV or Parquet list.
@@ -131,10 +144,11 @@ def init(project: Path, source: Path, image_size: int | None, minutes: float) ->
     from rich.console import Console
 
     from hkd_edge.report.progress import Reporter
-    from hkd_edge.start.command import init_project
+    from hkd_edge.start.command import Wanted, init_project
 
+    wanted = Wanted(image_size, minutes, group_by, max_unreadable, hierarchy)
     with Reporter(Console(stderr=True)) as reporter:
-        for line in init_project(project, source, image_size, minutes, reporter):
+        for line in init_project(project, source, wanted, reporter):
             click.echo(line)
 
 

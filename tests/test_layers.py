@@ -38,7 +38,7 @@ ROOMS = {
     "doctor": {"errors", "data", "train"},
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "grouping": {"errors", "recipe", "concepts", "data", "models", "evaluate", "report", "run", "stages"},
-    "start": {"errors", "recipe", "data", "models", "report", "train"},
+    "start": {"errors", "recipe", "concepts", "data", "models", "report", "train"},
     "command_help": set(),
     "completion": {"command_help", "places"},
     "bundle_commands": {"command_help", "completion"},

@@ -1,12 +1,13 @@
 """Batched augmentation on the training device.
 
-A *view* is one augmented version of the whole training set: for every image a flip, a shift and an erased box, drawn
-from (seed, view number). Views are data, not a stream of random numbers, so that a teacher can answer a view once and
-be read from a cache ever after, and so that a resumed training sees the images that it would have seen.
+A *view* is one augmented version of the whole training set: for every image a flip, a shift, an erased box, a zoom and
+a light, drawn from (seed, view number). Views are data, not a stream of random numbers, so that a teacher can answer a
+view once and be read from a cache ever after, and so that a resumed training sees the images that it would have seen.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,15 +23,20 @@ _VIEW_STREAM = 0x9E3779B97F4A7C15  # an odd 64-bit constant keeps (seed, view) p
 @dataclass(frozen=True)
 class View:
     """Per image: flip (N,) bool; shift (N, 2) int64 in pixels, rows then columns; box (N, 4) int64 top, left, bottom,
-    right of what is erased (empty if bottom <= top). None is nothing of that kind for any image."""
+    right of what is erased (empty if bottom <= top); zoom (N,) float32, how many times larger; light (N, 3) float32,
+    what multiplies the levels of each colour (its mean those of grey). None is nothing of that kind for any image.
+    """
 
     flip: Tensor | None
     shift: Tensor | None
     box: Tensor | None
+    zoom: Tensor | None = None
+    light: Tensor | None = None
 
     def to(self, device: torch.device) -> View:
         """The same view on `device`."""
-        return View(*(None if part is None else part.to(device) for part in (self.flip, self.shift, self.box)))
+        parts = (self.flip, self.shift, self.box, self.zoom, self.light)
+        return View(*(None if part is None else part.to(device) for part in parts))
 
 
 def generator_for(*numbers: int) -> torch.Generator:
@@ -45,32 +51,66 @@ def generator_for(*numbers: int) -> torch.Generator:
 def draw_view(augment: Augment, count: int, size: tuple[int, int], seed: int, view: int) -> View:
     """View number `view` of `count` images of `size` (H, W): the same for the same seed on every machine."""
     generator = generator_for(seed, view)
-    height, width = size
     flip = torch.rand(count, generator=generator) < 0.5 if augment.flip else None
     reach = augment.shift_px
     shift = torch.randint(-reach, reach + 1, (count, 2), generator=generator) if reach else None
-    if augment.erase_fraction == 0:
-        return View(flip, shift, None)
-    side = (augment.erase_fraction * height * width) ** 0.5
+    box = _draw_box(augment.erase_fraction, count, size, generator) if augment.erase_fraction else None
+    zoom = (_signed(count, generator) * math.log1p(augment.zoom_fraction)).exp() if augment.zoom_fraction else None
+    return View(flip, shift, box, zoom, _draw_light(augment.light_fraction, count, generator))
+
+
+def _draw_box(fraction: float, count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    height, width = size
+    side = (fraction * height * width) ** 0.5
     box_height, box_width = min(height, round(side)), min(width, round(side))
     top = torch.randint(0, height - box_height + 1, (count,), generator=generator)
     left = torch.randint(0, width - box_width + 1, (count,), generator=generator)
-    return View(flip, shift, torch.stack([top, left, top + box_height, left + box_width], dim=1))
+    return torch.stack([top, left, top + box_height, left + box_width], dim=1)
+
+
+def _draw_light(fraction: float, count: int, generator: torch.Generator) -> Tensor | None:
+    """Brighter or darker by `fraction` at most, and each colour by a quarter of it more or less than the others."""
+    if fraction == 0:
+        return None
+    whole = 1 + fraction * _signed(count, generator)
+    return whole[:, None] * (1 + fraction / 4 * _signed(3 * count, generator).view(count, 3))
+
+
+def _signed(count: int, generator: torch.Generator) -> Tensor:
+    return 2 * torch.rand(count, generator=generator) - 1
 
 
 def apply_view(images: Tensor, indices: Tensor, view: View) -> Tensor:
     """The images at `indices` (B,) of `images` uint8 (N, H, W, C) under `view`: uint8 (B, H, W, C).
 
-    They are flipped, then shifted, then erased. What a shift brings in from outside is 0, and so is the erased box.
+    They are flipped, zoomed, shifted, erased, then lit. What comes in from outside is 0, and so is the erased box.
     """
     batch = images[indices]
     if view.flip is not None:
         batch = torch.where(view.flip[indices][:, None, None, None], batch.flip(2), batch)
+    if view.zoom is not None:
+        batch = _zoom(batch, view.zoom[indices])
     if view.shift is not None:
         batch = _shift(batch, view.shift[indices])
     if view.box is not None:
         batch = batch * ~_inside(batch, view.box[indices])[..., None]
+    if view.light is not None:
+        batch = _light(batch, view.light[indices])
     return batch
+
+
+def _zoom(batch: Tensor, zoom: Tensor) -> Tensor:
+    """Each image `zoom` (B,) times as large around its centre, bilinear."""
+    images = batch.permute(0, 3, 1, 2).float()
+    # A grid says where in the source each pixel comes from: the other way round.
+    matrices = torch.eye(2, 3, device=batch.device) / zoom[:, None, None]
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def _light(batch: Tensor, light: Tensor) -> Tensor:
+    factors = light[:, : batch.shape[3]] if batch.shape[3] > 1 else light.mean(1, keepdim=True)
+    return (batch * factors[:, None, None, :]).clamp(0, 255).round().to(torch.uint8)
 
 
 def _shift(batch: Tensor, shift: Tensor) -> Tensor:

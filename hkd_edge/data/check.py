@@ -18,6 +18,7 @@ from hkd_edge_runtime.hierarchy import Hierarchy
 
 _MOST_CLASSES = 30
 _MOST_GROUPS = 5
+_MOST_UNREADABLE = 20
 
 
 def check(root: Path, data: Data, tell: Tell) -> tuple[Findings, DataError | None]:
@@ -68,6 +69,9 @@ def _lines(findings: Findings) -> Iterator[str]:
     yield f"turned       {findings.turned:,} by their EXIF tag"
     if findings.ignored:
         yield f"passed over  {_counts(findings.ignored)} that are no images"
+    if findings.unreadable:
+        yield f"unreadable   {len(findings.unreadable):,}"
+        yield from _unreadable(findings)
     for kind in ("exact", "near"):
         yield f"{kind + ' copies':<12} {findings.count(kind):,} pictures are there more than once"
         yield from _groups([found for found in findings.duplicates if found.kind == kind])
@@ -91,6 +95,13 @@ def _unlabelled(findings: Findings) -> Iterator[str]:
         yield f"  {count:>8,}  {concepts}"
     if len(findings.unlabelled) > _MOST_CLASSES:
         yield f"            and {len(findings.unlabelled) - _MOST_CLASSES} concepts more"
+
+
+def _unreadable(findings: Findings) -> Iterator[str]:
+    for name, reason in list(findings.unreadable.items())[:_MOST_UNREADABLE]:
+        yield f"    {name}: {reason}"
+    if len(findings.unreadable) > _MOST_UNREADABLE:
+        yield f"    and {len(findings.unreadable) - _MOST_UNREADABLE} more (all of them by --json)"
 
 
 def _groups(found: list[Duplicates]) -> Iterator[str]:

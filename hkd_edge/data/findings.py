@@ -64,6 +64,7 @@ class Findings:
     groups: int
     ignored: Mapping[str, int]
     loops: tuple[str, ...]
+    empty: tuple[str, ...]
     unreadable: Mapping[str, str]
     sides: Sides | None
     modes: Mapping[str, int]
@@ -103,6 +104,7 @@ def findings_of(survey: Survey) -> Findings:
         groups=len({entry.group for entry in entries if entry.group}),
         ignored=survey.listing.ignored,
         loops=survey.listing.loops,
+        empty=tuple(name for name in survey.listing.empty if name not in survey.listing.loops),
         unreadable=dict(survey.unreadable),
         sides=_sides(survey),
         modes=dict(Counter(picture.mode for picture in survey.pictures).most_common()),
@@ -183,6 +185,8 @@ def warnings_of(findings: Findings) -> list[str]:
         lines.append(
             f"{len(findings.loops)} folders lead back to one they are in and are passed over: {_some(findings.loops)}"
         )
+    if findings.empty:
+        lines.append(f"{len(findings.empty)} folders hold no image and are no class: {_some(findings.empty)}")
     if findings.across_classes:
         told = [f"{' = '.join(found.names[:_SHOWN])} ({', '.join(found.classes)})" for found in findings.across_classes]
         lines.append(f"{len(told)} pictures have more than one label, an error in the data: {_some(told)}")

@@ -42,7 +42,7 @@ def list_folder(root: Path) -> Listing:
         raise DataError(
             f"{root}: expected a folder with a subfolder of images for each class, found none. Check the path."
         )
-    found, loops = _walk(root)
+    found, folders, loops = _walk(root)
     ignored = Counter(suffix_of(parts[-1]) for parts in found if not _is_image(parts))
     images = sorted(parts for parts in found if _is_image(parts))
     if not images:
@@ -53,12 +53,14 @@ def list_folder(root: Path) -> Listing:
     _check(root, images, below)
     entries = tuple(_entry(root, parts, below) for parts in images)
     levels = max(len(_home(parts)) for parts in images) - below - 1
-    return Listing(root, entries, tuple(f"level_{n + 1}" for n in range(levels)), dict(ignored), loops)
+    axes = tuple(f"level_{n + 1}" for n in range(levels))
+    return Listing(root, entries, axes, dict(ignored), loops, _empty(folders, images))
 
 
-def _walk(root: Path) -> tuple[list[_Parts], tuple[str, ...]]:
-    """The path parts of every visible file below `root`, and the folders that lead back to one they are in."""
+def _walk(root: Path) -> tuple[list[_Parts], list[_Parts], tuple[str, ...]]:
+    """The path parts of visible files and folders below `root`, and the folders that lead back to one above them."""
     files: list[_Parts] = []
+    folders: list[_Parts] = []
     loops: list[str] = []
     # Links are followed, since data sets are often made of them; a folder that is its own ancestor ends a branch.
     waiting: list[tuple[_Parts, frozenset[tuple[int, int]]]] = [((), frozenset())]
@@ -72,10 +74,17 @@ def _walk(root: Path) -> tuple[list[_Parts], tuple[str, ...]]:
         for entry in _visible(folder):
             inner = (*parts, entry.name)
             if entry.is_dir():
+                folders.append(inner)
                 waiting.append((inner, ancestors | {here}))
             else:
                 files.append(inner)
-    return files, tuple(sorted(loops))
+    return files, folders, tuple(sorted(loops))
+
+
+def _empty(folders: list[_Parts], images: list[_Parts]) -> tuple[str, ...]:
+    """The topmost folders below which there is no image."""
+    filled = {upper for parts in images for upper in _above(parts)} | {()}
+    return tuple(sorted("/".join(parts) for parts in folders if parts not in filled and parts[:-1] in filled))
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -58,6 +58,7 @@ class Listing:
         axes: the names of the axes that the entries' concepts are on.
         ignored: how many other files there are, by suffix.
         loops: folders that were not entered, since they lead back to one they are in.
+        empty: folders below which there is no image.
     """
 
     root: Path
@@ -65,6 +66,7 @@ class Listing:
     axes: tuple[str, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     loops: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
 
 def class_name(text: str) -> str:

@@ -112,11 +112,14 @@ def _filler(images: NDArray[np.uint8], spec: InputSpec) -> Callable[[tuple[int, 
         row, entry = item
         try:
             with _opened(entry.path) as file:
-                images[row] = read_image_bytes(file.read(), spec, name="")
+                content = file.read()
+            if not content:
+                return "the file is empty (0 bytes)"
+            images[row] = read_image_bytes(content, spec, name="")
         except OSError as error:
             return error.strerror or str(error)
         except InputError as error:
-            return str(error).removeprefix(": ")
+            return str(error).removeprefix(": expected an image file that Pillow can read").lstrip(": ").rstrip(".")
         return ""
 
     return fill

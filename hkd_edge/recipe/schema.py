@@ -37,6 +37,20 @@ class Augment(Section):
     erase_fraction: float = key(
         0.0, "Share (0 to 1) of the image's area that is erased as one box.", typical="0 to 0.25", ge=0, lt=1
     )
+    zoom_fraction: float = key(
+        0.0,
+        "Largest share by which an image is enlarged around its centre, or shrunk in the same proportion.",
+        typical="0 to 0.5",
+        ge=0,
+        le=4,
+    )
+    light_fraction: float = key(
+        0.0,
+        "Largest share (0 to 1) by which an image is made brighter or darker; its colours differ by a quarter of it.",
+        typical="0 to 0.4",
+        ge=0,
+        lt=1,
+    )
 
 
 class Training(Section):

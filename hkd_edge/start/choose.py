@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 SIZES = (224, 160, 128, 96, 64, 32)  # pixels, the largest first
-# Fewer epochs than this and a larger image gains less than its training lacks.
-LEAST_EPOCHS, MOST_EPOCHS = 20, 60
+# With fewer epochs than the least a larger image gains less than its training lacks: what counts is how many images a
+# student has seen, so that few images need more epochs.
+LEAST_EPOCHS, MOST_EPOCHS = (20, 60), (60, 120)
+_LEAST_SEEN, _MOST_SEEN = 80_000, 200_000
 _BATCHES = ((20_000, 128), (2_000, 64), (0, 32))  # images of the training set, images of a step
 _ACCURACIES = (99.0, 97.0, 95.0, 90.0)  # percent, for `validate.selective`
 _LEVEL = 0.95
 _WEIGHT, _WEIGHT_OF_UNLABELLED = 0.05, 0.5  # of the concept teacher's answers beside the labels' 1
+_CHANGED = 0.05  # share of the answers that int8 changes; 0.01 to 0.1 in runs on photographs
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,25 @@ def sizes_to_try(size: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys((size, *(each for each in SIZES if each < size))))
 
 
+def epochs_between(training: int) -> tuple[int, int]:
+    """The least and most epochs over `training` images.
+
+    >>> epochs_between(400), epochs_between(1600), epochs_between(50_000)
+    ((60, 120), (50, 120), (20, 60))
+    """
+    return _within(LEAST_EPOCHS, _LEAST_SEEN // training), _within(MOST_EPOCHS, _MOST_SEEN // training)
+
+
+def _within(limits: tuple[int, int], value: int) -> int:
+    return min(max(value, limits[0]), limits[1])
+
+
 def choose(facts: Facts, paces: Sequence[Pace], budget_s: float) -> Choice:
-    """The recipe for `facts`: the first of `paces` that trains LEAST_EPOCHS within the budget, or else the last."""
+    """The recipe for `facts`: the first of `paces` that trains the least epochs within the budget, or else the last."""
     teaching = bool(facts.axes)
-    pace = next((each for each in paces if _epochs(facts, each, budget_s) >= LEAST_EPOCHS), paces[-1])
-    epochs = min(max(_epochs(facts, pace, budget_s), LEAST_EPOCHS), MOST_EPOCHS)
+    least, most = epochs_between(facts.training)
+    pace = next((each for each in paces if _epochs(facts, each, budget_s) >= least), paces[-1])
+    epochs = _within((least, most), _epochs(facts, pace, budget_s))
     teacher_epochs = max(2, epochs // 4)
     seconds = facts.training * (epochs * pace.student_s + teaching * teacher_epochs * pace.teacher_s)
     return Choice(
@@ -127,15 +144,14 @@ def _labelled_share(facts: Facts) -> float:
 
 
 def _gates(validation: int) -> dict[str, float]:
-    """Limits that a handful of validation images cannot miss by chance."""
-    if validation >= 1000:
-        return {"max_top1_drop": 0.5, "min_agreement": 98.0, "min_cross_agreement": 97.0}
-    image = 100 / validation
-    return {
-        "max_top1_drop": round(max(0.5, 3 * image), 1),
-        "min_agreement": round(max(90.0, 98.0 - 3 * image), 1),
-        "min_cross_agreement": round(max(90.0, 97.0 - 3 * image), 1),
-    }
+    """Limits that int8 does not miss by chance.
+
+    Where int8 answers the share c of N images otherwise than the student, half of them better and half worse, its
+    accuracy differs by 100 * sqrt(c / N) points (standard deviation); twice that is allowed. Agreement is no gate for a
+    student that is often unsure, and how sure this one will be is not known yet: it only has to be no accident.
+    """
+    chance = 2 * 100 * math.sqrt(_CHANGED / validation)
+    return {"max_top1_drop": round(max(0.5, chance), 1), "min_agreement": 85.0, "min_cross_agreement": 85.0}
 
 
 def _provable(validation: int) -> float:
@@ -151,16 +167,23 @@ def _reasons(
 ) -> list[str]:
     told = []
     if pace.size == facts.size:
-        told.append(f"image_size {pace.size}: as many pixels as the images have themselves, or as you asked for")
-    else:
-        slow = (LEAST_EPOCHS * facts.training * paces[0].student_s) / 60
         told.append(
-            f"image_size {pace.size} and not {facts.size}: {LEAST_EPOCHS} epochs at {facts.size} would take "
+            f"image_size {pace.size}: the images have as many; above 96 costs much and rarely pays (--image-size)"
+        )
+    else:
+        least = epochs_between(facts.training)[0]
+        slow = (least * facts.training * paces[0].student_s) / 60
+        told.append(
+            f"image_size {pace.size} and not {facts.size}: {least} epochs at {facts.size} would take "
             f"{slow:.0f} minutes or more here, of {budget_s / 60:g} allowed (--minutes)"
         )
     told.append(
         f"{epochs} epochs: about {seconds / 60:.1f} minutes of training on this machine, where a step was timed "
-        f"({1e3 * pace.student_s:.2f} ms an image)"
+        f"({1e3 * pace.student_s:.2f} ms an image); export and validation come on top, 1 to 5 minutes"
+    )
+    told.append(
+        "augment: mirrored, shifted, zoomed and lit images; without them few photographs are learnt by heart. Take out "
+        "what changes the class of yours"
     )
     if facts.axes:
         told.append(f"a concept teacher: the folders or columns group the classes by {', '.join(facts.axes)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from hkd_edge.start.choose import Choice
@@ -11,13 +12,26 @@ from hkd_edge.start.choose import Choice
 _COLUMN = 33  # where comments begin
 
 
-def recipe_text(name: str, dataset: str, root: str, color: str, choice: Choice, findings: str) -> str:
-    """A recipe that runs as it is; `findings` says in a line what it was made for."""
-    return "".join(f"{line}\n" for line in _lines(name, dataset, root, color, choice, findings))
+@dataclass(frozen=True)
+class Images:
+    """What the recipe says of the images; `told` says in a line what they are, `hierarchy` is a file of concepts."""
+
+    told: str
+    dataset: str
+    root: str
+    color: str
+    group_by: str | None
+    max_unreadable: float
+    hierarchy: str | None = None
 
 
-def _lines(name: str, dataset: str, root: str, color: str, choice: Choice, findings: str) -> Iterator[str]:
-    yield f"# Written by `hkd-edge init` for {findings}. Edit it; every key: hkd-edge recipes schema"
+def recipe_text(name: str, images: Images, choice: Choice) -> str:
+    """A recipe that runs as it is."""
+    return "".join(f"{line}\n" for line in _lines(name, images, choice))
+
+
+def _lines(name: str, images: Images, choice: Choice) -> Iterator[str]:
+    yield f"# Written by `hkd-edge init` for {images.told}. Edit it; every key: hkd-edge recipes schema"
     for reason in choice.reasons:
         yield f"# - {reason}"
     yield _told("version: 1", "of the recipe format")
@@ -25,23 +39,28 @@ def _lines(name: str, dataset: str, root: str, color: str, choice: Choice, findi
     yield "seed: 0"
     yield ""
     yield "data:"
-    yield f"  dataset: {dataset}"
-    yield _told(f"  root: {_quoted(root)}", "from the folder of this file")
+    yield f"  dataset: {images.dataset}"
+    yield _told(f"  root: {_quoted(images.root)}", "from the folder of this file")
     yield _told(f"  image_size: {choice.size}", "pixels; the board fits pictures by the same code")
-    yield _told(f"  color: {color}", "rgb or grey")
+    yield _told(f"  color: {images.color}", "rgb or grey")
     yield _told("  validation_fraction: 0.15", "of the training images; every choice is made on them")
     yield _told("  test_fraction: 0.15", "of all images; they only judge")
+    yield _told(f"  group_by: {_quoted(images.group_by)}", "regular expression on file names: what stays on one side")
+    yield _told(f"  max_unreadable: {images.max_unreadable:g}", "share of images that may be unreadable")
     yield _told(f"  balance: {choice.balance}", "weights = rare classes count for more")
     yield ""
     yield "concepts:"
     if choice.teacher is None:
         yield _told("  hierarchy: null", "a YAML file of groups of classes")
     else:
-        yield _told("  hierarchy: folders", "the groups that the data come with, or a YAML file")
+        hierarchy = "folders" if images.hierarchy is None else _quoted(images.hierarchy)
+        yield _told(f"  hierarchy: {hierarchy}", "the groups that the data come with, or a YAML file")
     yield ""
     yield "augment:"
     yield _told("  flip: true", "half of the images are mirrored; false where left and right differ")
     yield _told(f"  shift_px: {choice.shift_px}", "pixels")
+    yield _told("  zoom_fraction: 0.3", "up to this share larger, or smaller in proportion; 0 where size tells classes")
+    yield _told("  light_fraction: 0.3", "up to this share brighter or darker; 0 where brightness tells classes")
     if choice.teacher is not None:
         yield ""
         yield _told("teacher:", "learns the concepts, never the classes")
@@ -68,7 +87,7 @@ def _lines(name: str, dataset: str, root: str, color: str, choice: Choice, findi
     yield _told("  targets: [onnxruntime, openvino, tensorrt]", "leave out what your board has not")
     yield "  precisions: [fp32, fp16, int8]"
     yield ""
-    yield _told("validate:", "gates; looser for few validation images, of which one is many points")
+    yield _told("validate:", "gates; by chance few validation images lose more")
     for gate, limit in choice.gates.items():
         yield f"  {gate}: {limit:g}"
     yield "  selective:"
@@ -84,6 +103,6 @@ def _flow(value: dict[str, Any]) -> str:
     return "{" + ", ".join(f"{key}: {each}" for key, each in value.items()) + "}"
 
 
-def _quoted(text: str) -> str:
-    """A text as YAML's double-quoted scalar, whatever is in it."""
+def _quoted(text: str | None) -> str:
+    """A text as YAML's double-quoted scalar, whatever is in it; null for none."""
     return json.dumps(text, ensure_ascii=False)

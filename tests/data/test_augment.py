@@ -7,7 +7,7 @@ import torch
 from hkd_edge.data.augment import Normalization, View, apply_view, draw_view, shrink
 from hkd_edge.recipe.schema import Augment
 
-EVERYTHING = Augment(flip=True, shift_px=2, erase_fraction=0.1)
+EVERYTHING = Augment(flip=True, shift_px=2, erase_fraction=0.1, zoom_fraction=0.5, light_fraction=0.4)
 NOTHING = Augment()
 
 
@@ -26,7 +26,8 @@ def still(count: int) -> View:
 
 def test_the_same_seed_and_view_number_draw_the_same_view() -> None:
     one, two = (draw_view(EVERYTHING, 50, (8, 8), 3, 7) for _ in range(2))
-    for first, second in ((one.flip, two.flip), (one.shift, two.shift), (one.box, two.box)):
+    for part in ("flip", "shift", "box", "zoom", "light"):
+        first, second = getattr(one, part), getattr(two, part)
         assert torch.equal(first, second)
 
 
@@ -91,3 +92,41 @@ def test_normalisation_gives_zero_mean_and_unit_deviation_in_channels_last_memor
     result = Normalization((0.5,), (0.5,))(images)
     assert result.flatten().tolist() == [-1.0, 1.0]
     assert result.shape == (1, 1, 2, 1)
+
+
+def test_a_zoom_of_two_shows_the_middle_half_and_one_of_a_half_has_black_around_it() -> None:
+    images = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
+    images[:, 2:6, 2:6] = 200
+    result = apply_view(images, torch.arange(2), View(None, None, None, zoom=torch.tensor([2.0, 0.5])))
+    assert result[0, 1:7, 1:7].eq(200).all()
+    assert result[1, 3:5, 3:5].eq(200).all()
+    assert result[1, :2].eq(0).all()
+    assert result.is_contiguous()
+
+
+def test_a_zoom_of_one_changes_nothing() -> None:
+    images = numbered()
+    assert torch.equal(apply_view(images, torch.arange(3), View(None, None, None, zoom=torch.ones(3))), images)
+
+
+def test_zooms_and_lights_stay_within_their_shares() -> None:
+    view = draw_view(EVERYTHING, 2000, (8, 8), 0, 0)
+    assert view.zoom is not None
+    assert view.light is not None
+    assert 1 / 1.5 <= view.zoom.min() < 0.68
+    assert 1.48 < view.zoom.max() <= 1.5
+    assert view.zoom.log().mean().abs() < 0.02  # as often smaller as larger
+    assert 0.6 * 0.9 <= view.light.min() < 0.65
+    assert 1.35 < view.light.max() <= 1.4 * 1.1
+
+
+def test_light_multiplies_each_colour_and_ends_at_white() -> None:
+    images = torch.full((1, 2, 2, 3), 100, dtype=torch.uint8)
+    lit = apply_view(images, torch.tensor([0]), View(None, None, None, light=torch.tensor([[0.5, 1.2, 3.0]])))
+    assert lit[0, 0, 0].tolist() == [50, 120, 255]
+
+
+def test_grey_images_are_lit_by_the_mean() -> None:
+    images = torch.full((1, 2, 2, 1), 100, dtype=torch.uint8)
+    lit = apply_view(images, torch.tensor([0]), View(None, None, None, light=torch.tensor([[0.5, 1.0, 1.5]])))
+    assert lit.unique().tolist() == [100]

@@ -155,3 +155,9 @@ def test_no_folder_and_no_images_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.txt", "a/2.txt")
     with pytest.raises(DataError, match=r"expected images in a subfolder for each class, found 2 files \.txt"):
         list_folder(tmp_path)
+
+
+def test_the_topmost_folders_without_an_image_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "k/b/1.jpg", "k/c/notes.txt", "album/old/Thumbs.db")
+    (tmp_path / "k" / "d" / "e").mkdir(parents=True)
+    assert list_folder(tmp_path).empty == ("album", "k/c", "k/d")

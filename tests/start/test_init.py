@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hkd_edge.cli import cli
-from hkd_edge.errors import DataError, RunDirectoryError
+from hkd_edge.errors import DataError, RecipeError, RunDirectoryError
 from hkd_edge.recipe import load_recipe
 from hkd_edge_runtime import load
 from hkd_edge_runtime.bundle import open_bundle
@@ -83,6 +83,28 @@ def test_images_that_a_run_would_refuse_get_no_recipe(tmp_path: Path) -> None:
     result = called("init", tmp_path / "things", "--data", tmp_path / "empty")
     assert isinstance(result.exception, DataError)
     assert not (tmp_path / "things" / "recipe.yaml").exists()
+
+
+def test_series_in_file_names_are_warned_of_until_they_are_kept_together(photos: Path, tmp_path: Path) -> None:
+    for file in sorted(photos.rglob("*.jpg")):
+        folder = tmp_path / "photos" / file.parent.relative_to(photos)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{file.parent.name}-{int(file.stem) % 4}_{file.name}").write_bytes(file.read_bytes())
+    told = called("init", tmp_path / "one", "--data", tmp_path / "photos", "--image-size", "16").output
+    assert "warning: file names look like series (ball-0_..., 4 of them in class 'ball')" in told
+    grouped = ("--group-by", "^(.*[^0-9])[0-9]+[.]", "--max-unreadable", "0.02")
+    result = called("init", tmp_path / "two", "--data", tmp_path / "photos", "--image-size", "16", *grouped)
+    assert result.exit_code == 0, result.output
+    assert "look like series" not in result.output
+    assert "groups       16" in result.output
+    data = load_recipe(str(tmp_path / "two" / "recipe.yaml")).data
+    assert (data.group_by, data.max_unreadable) == (grouped[1], 0.02)
+
+
+def test_a_wrong_expression_is_told(photos: Path, tmp_path: Path) -> None:
+    result = called("init", tmp_path / "things", "--data", photos, "--group-by", "(")
+    assert isinstance(result.exception, RecipeError)
+    assert "--group-by: expected a regular expression, got '(': missing )" in str(result.exception)
 
 
 @pytest.mark.slow
