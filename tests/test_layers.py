@@ -22,14 +22,14 @@ ROOMS = {
     "report": {"errors", "concepts", "evaluate", "track", "train"},
     "track": {"errors", "recipe", "evaluate", "train"},
     "compare": {"errors", "recipe", "evaluate", "report", "run"},
-    "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
+    "delivery": {"errors", "recipe", "data", "evaluate", "distill", "run"},
     "run": {"errors", "recipe", "data", "train", "report"},
     "board": {"errors", "run"},
     "stages": {
         *("errors", "recipe", "concepts", "data", "models", "train"),
         *("evaluate", "distill", "delivery", "report", "run"),
     },
-    "pipeline": {"errors", "recipe", "report", "run", "stages", "track"},
+    "pipeline": {"errors", "recipe", "report", "run", "stages", "track", "train"},
     "study": {
         *("errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"),
     },
@@ -42,8 +42,9 @@ ROOMS = {
     "concepts_commands": {"bundle_commands", "concepts", "grouping", "report", "run"},
     "cli": {
         *("board", "bundle_commands", "compare", "concepts_commands", "data_commands", "recipe", "run", "report"),
-        *("delivery", "pipeline", "doctor", "start", "study", "validation"),
+        *("delivery", "errors", "pipeline", "doctor", "start", "study", "train", "validation"),
     },
+    "__main__": {"cli"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}
 

@@ -1,29 +1,49 @@
-"""Teacher answers on disk: computed once per view of the training images, named by the content of their inputs."""
+"""Teacher answers on disk: computed once per view of the training images, named by the content of their inputs.
+
+A view takes 4 bytes for each logit and 2 for each number of an embedding; the files of one teacher are all that is kept
+of it. They are read into memory, or, if they are more than half of what is free, mapped and read batch by batch.
+"""
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hkd_edge.data.resident import ResidentData
+from hkd_edge.data.memory import free_memory_bytes
+from hkd_edge.data.resident import ResidentData, answered_at_once
 from hkd_edge.errors import TrainingError
 from hkd_edge.models.network import Network
 from hkd_edge.train.device import autocast
+from hkd_edge.train.team import ALONE, Team
 from hkd_edge_runtime.files import write_atomically
 
-_BATCH_SIZE = 500
+
+class MappedRows:
+    """Rows (V, N, K) of V files (N, K) that stay there: like a tensor, to be read at [view, indices (B,)]."""
+
+    def __init__(self, views: Sequence[NDArray[Any]], device: torch.device) -> None:
+        self._views = views
+        self._device = device
+        self.shape = (len(views), *views[0].shape)
+
+    def __getitem__(self, place: tuple[int, Tensor]) -> Tensor:
+        view, indices = place
+        rows: NDArray[Any] = self._views[view][indices.cpu().numpy()]
+        return torch.from_numpy(rows).to(self._device)
 
 
 class TeacherAnswers:
-    """Logits (V, N, K) and embeddings (V, N, E) of one teacher for V views of N training images, on one device."""
+    """Logits (V, N, K) and embeddings (V, N, E) of one teacher for V views of N training images, for one device."""
 
-    def __init__(self, logits: Tensor, embeddings: Tensor) -> None:
+    def __init__(self, logits: Tensor | MappedRows, embeddings: Tensor | MappedRows) -> None:
         self._logits = logits
         self._embeddings = embeddings
         self.embedding_size = embeddings.shape[2]
@@ -44,51 +64,96 @@ def teacher_answers(
     folder: Path,
     precision: str,
     on_view: Callable[[int, int], None],
+    team: Team = ALONE,
 ) -> TeacherAnswers:
     """The answers of `teacher` to the first `views` views of the training images.
 
     `folder` must be named by a digest of all that the answers depend on; views that are already there are read. Each
-    file is written whole or not at all, so that a kill costs one view at most. `on_view(done, views)` reports.
+    file is written whole or not at all, so that a kill costs one view at most. `on_view(done, views)` reports. The
+    processes of `team` answer a part of each batch; the first of them writes.
+
+    Raises:
+        TrainingError: if an answer is not finite.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    logits, embeddings = [], []
-    for view in range(views):
-        path = folder / f"view_{view:03d}.npz"
-        answers = _read(path, len(data.train)) or _answer(teacher, data, view, path, precision)
-        logits.append(answers[0])
-        embeddings.append(answers[1])
-        on_view(view + 1, views)
-    return TeacherAnswers(
-        torch.from_numpy(np.stack(logits)).to(data.device),
-        torch.from_numpy(np.stack(embeddings)).to(data.device),
-    )
+    if team.first:
+        folder.mkdir(parents=True, exist_ok=True)
+    files = [_View(folder, number) for number in range(views)]
+    for file in files:
+        if not team.from_first(lambda file=file: file.read(len(data.train)) is not None):  # type: ignore[misc]
+            _answer(teacher, data, file, precision, team)
+        on_view(file.number + 1, views)
+    team.from_first(lambda: None)  # the last file is there
+    read = [answers for file in files if (answers := file.read(len(data.train))) is not None]
+    if len(read) < views:
+        raise TrainingError(f"{folder}: expected the files that the first process writes. All machines must share it.")
+    logits, embeddings = zip(*read, strict=True)
+    return TeacherAnswers(_rows(logits, data.device), _rows(embeddings, data.device))
 
 
-Answers = tuple[NDArray[np.float32], NDArray[np.float16]]
+def _rows(views: Sequence[NDArray[Any]], device: torch.device) -> Tensor | MappedRows:
+    if sum(view.nbytes for view in views) > free_memory_bytes() // 2:
+        return MappedRows(views, device)
+    return torch.from_numpy(np.stack(views)).to(device)
+
+
+@dataclass(frozen=True)
+class _View:
+    """The two files of a view."""
+
+    folder: Path
+    number: int
+
+    @property
+    def logits(self) -> Path:
+        """Float32 (N, K), as .npy."""
+        return self.folder / f"view_{self.number:03d}.logits.npy"
+
+    @property
+    def embeddings(self) -> Path:
+        """Float16 (N, E), as .npy: it halves the memory; embeddings enter the losses by their direction alone."""
+        return self.folder / f"view_{self.number:03d}.embeddings.npy"
+
+    def read(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float16]] | None:
+        """Both, mapped into memory; None unless both are whole and of `count` images."""
+        try:
+            logits, embeddings = (np.load(path, mmap_mode="r") for path in (self.logits, self.embeddings))
+        except (OSError, ValueError, EOFError):
+            return None
+        return (logits, embeddings) if len(logits) == len(embeddings) == count else None
+
+
+def _answer(teacher: Network, data: ResidentData, file: _View, precision: str, team: Team) -> None:
+    """Writes what the teacher answers to a view, a batch at a time."""
+    sizes = teacher.head.out_features, teacher.embedding_size
+    with ExitStack() as stack:
+        parts: list[Any] = []
+        for path, size, kind in zip((file.logits, file.embeddings), sizes, ("<f4", "<f2"), strict=True):
+            if team.first:
+                temporary = stack.enter_context(write_atomically(path))
+                parts.append(stack.enter_context(temporary.open("wb")))
+                shape = (len(data.train), size)
+                np.lib.format.write_array_header_1_0(parts[-1], {"descr": kind, "fortran_order": False, "shape": shape})
+        for logits, embeddings in _batches(teacher, data, file.number, precision, team):
+            if not (torch.isfinite(logits).all() and torch.isfinite(embeddings).all()):
+                raise TrainingError("expected finite answers of the teacher, got NaN or infinity. Train it again.")
+            for part, values in zip(parts, (logits, embeddings), strict=False):
+                part.write(values.numpy().tobytes())
 
 
 @torch.inference_mode()
-def _answer(teacher: Network, data: ResidentData, view: int, path: Path, precision: str) -> Answers:
+def _batches(
+    teacher: Network, data: ResidentData, view: int, precision: str, team: Team
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits float32 (B, K) and embeddings float16 (B, E) of all training images, in their order."""
     teacher.eval()
-    logits, embeddings = [], []
-    for indices in torch.split(torch.arange(len(data.train), device=data.device), _BATCH_SIZE):
+
+    def both(indices: Tensor) -> Tensor:
         with autocast(data.device, precision):
             embedding = teacher.embed(data.view_batch(view, indices))
-            logits.append(teacher.head(embedding).float().cpu().numpy())
-        embeddings.append(embedding.float().cpu().numpy())
-    # Half precision halves the memory; embeddings enter the losses by their direction alone.
-    answers = np.concatenate(logits), np.concatenate(embeddings).astype(np.float16)
-    if not (np.isfinite(answers[0]).all() and np.isfinite(answers[1]).all()):
-        raise TrainingError("expected finite answers of the teacher, got NaN or infinity. Train it again.")
-    with write_atomically(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, logits=answers[0], embeddings=answers[1])
-    return answers
+            return torch.cat([teacher.head(embedding).float(), embedding.float()], dim=1)
 
-
-def _read(path: Path, count: int) -> Answers | None:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            logits, embeddings = stored["logits"], stored["embeddings"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    return (logits, embeddings) if len(logits) == len(embeddings) == count else None
+    everything = torch.arange(len(data.train), device=data.device)
+    for indices in torch.split(everything, answered_at_once(data.train.images)):
+        answered = team.answers(both, indices).cpu()
+        logits, embeddings = answered.split([teacher.head.out_features, teacher.embedding_size], dim=1)
+        yield logits.contiguous(), embeddings.half()

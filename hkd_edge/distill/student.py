@@ -25,6 +25,7 @@ from hkd_edge.models.network import Network
 from hkd_edge.recipe.schema import Distill
 from hkd_edge.train.device import autocast
 from hkd_edge.train.optimizer import image_scale
+from hkd_edge.train.team import ALONE, Team
 from hkd_edge_runtime.hierarchy import Hierarchy
 
 
@@ -47,7 +48,9 @@ class DistillTask:
         settings: Distill,
         teachers: Teachers,
         precision: str,
+        team: Team = ALONE,
     ) -> None:
+        self._team = team
         self._data = data
         self._settings = settings
         self._teachers = teachers
@@ -67,15 +70,16 @@ class DistillTask:
         indices, labelled = budgeted_batch(indices, self._data.labelled, self._labelled_share)
         student: Network = self.module["student"]  # type: ignore[index]
         with autocast(self._data.device, self._precision):
-            embedding = student.embed(self._data.view_batch(seen, indices, scale))
+            embedding = student.embed(self._data.view_batch(seen, self._team.part(indices), scale))
             logits = student.head(embedding)
-        return self._weighted(logits.float(), embedding.float(), answered, indices, labelled)
+        logits, embedding = (self._team.whole(each.float(), len(indices)) for each in (logits, embedding))
+        return self._weighted(logits, embedding, answered, indices, labelled)
 
     def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Top-1 of the student on the validation images."""
         student: nn.Module = module["student"]  # type: ignore[index]
         normalize = self._data.normalize_at(image_scale(epoch, self._settings.training))
-        logits = predict_logits(student, self._data.validation.images, normalize, self._precision)
+        logits = predict_logits(student, self._data.validation.images, normalize, self._precision, self._team)
         return {"top1": top1(logits, self._data.validation.labels)}
 
     @property

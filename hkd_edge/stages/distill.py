@@ -49,17 +49,26 @@ def _inputs(context: Context) -> Mapping[str, Any]:
 
 
 def _run(context: Context, key: str) -> list[Path]:
-    architecture, data = context.recipe.student.architecture, context.resident
-    student = build_network(context, "student", architecture, len(context.hierarchy().classes))
     (context.run / "student").mkdir(exist_ok=True)
-    context.reporter.note("distill", f"student: {count_parameters(student):,} parameters")
-    teachers = teachers_of(context)
-    task = DistillTask(student, data, context.hierarchy(), context.recipe.distill, teachers, context.precision)
-    epochs = train(context, "distill", "student", task, context.recipe.distill.training, key)
-    save_student(context.run / STUDENT_FILE, student, architecture, export_spec(context))
+    student, epochs = _distilled(context, key)
+    save_student(context.run / STUDENT_FILE, student, context.recipe.student.architecture, export_spec(context))
     metrics = {"parameters": count_parameters(student), "epochs": epochs}
     write_json_atomically(context.run / METRICS_FILE, metrics)
     return [context.run / STUDENT_FILE, context.run / METRICS_FILE]
+
+
+def _help(context: Context, key: str) -> None:
+    _distilled(context, key)
+
+
+def _distilled(context: Context, key: str) -> tuple[Network, list[dict[str, Any]]]:
+    """The trained student, and its epochs as JSON."""
+    recipe, hierarchy = context.recipe, context.hierarchy()
+    student = build_network(context, "student", recipe.student.architecture, len(hierarchy.classes))
+    context.reporter.note("distill", f"student: {count_parameters(student):,} parameters")
+    how = (recipe.distill, teachers_of(context), context.precision, context.team)
+    task = DistillTask(student, context.resident, hierarchy, *how)
+    return student, train(context, "distill", "student", task, recipe.distill.training, key)
 
 
 def teachers_of(context: Context) -> Teachers:
@@ -76,9 +85,10 @@ def _answers(context: Context, role: str) -> TeacherAnswers | None:
         return None
     cache = context.run / "cache"
     folder = cache / f"{role}-{_answers_key(context, role)[:16]}"
-    for stale in cache.glob(f"{role}-*"):
-        if stale != folder:
-            shutil.rmtree(stale)
+    if context.team.first:
+        for stale in cache.glob(f"{role}-*"):
+            if stale != folder:
+                shutil.rmtree(stale)
     return teacher_answers(
         load_teacher(context, role, settings),
         context.resident,
@@ -86,6 +96,7 @@ def _answers(context: Context, role: str) -> TeacherAnswers | None:
         folder,
         context.precision,
         lambda done, total: context.reporter.work(f"{role} teacher answers views", done, total),
+        context.team,
     )
 
 
@@ -109,4 +120,5 @@ DISTILL = Stage(
     ("data", "concepts", "teach"),
     (*TRAINING_CODE, "stages/teach", "stages/distill"),
     _run,
+    _help,
 )

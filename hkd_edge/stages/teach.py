@@ -68,6 +68,7 @@ def train(context: Context, stage: str, role: str, task: Task, settings: Any, ke
         context.device,
         context.run / "checkpoints" / f"{role}.pt",
         digest([key, role]),
+        context.team,
     )
     images = job.steps_per_epoch * job.batch_size
     history = fit(task, job, context.reporter.training(stage, role, _TITLES[role], images))
@@ -89,9 +90,7 @@ def _run(context: Context, key: str) -> list[Path]:
     folder.mkdir(exist_ok=True)
     metrics, files = {}, []
     for role, settings in named_teachers(context).items():
-        network = build_network(context, role, settings.architecture, teacher_outputs(context, role))
-        context.reporter.note("teach", f"{role} teacher: {count_parameters(network):,} parameters, {_where(context)}")
-        epochs = train(context, "teach", role, _task(context, role, network, settings), settings.training, key)
+        network, epochs = _taught(context, role, settings, key)
         save_weights(folder / f"{role}.pt", network)
         files.append(folder / f"{role}.pt")
         metrics[role] = {"parameters": count_parameters(network), "epochs": epochs}
@@ -101,15 +100,29 @@ def _run(context: Context, key: str) -> list[Path]:
     return [*files, folder / "metrics.json"]
 
 
+def _help(context: Context, key: str) -> None:
+    for role, settings in named_teachers(context).items():
+        _taught(context, role, settings, key)
+
+
+def _taught(context: Context, role: str, settings: Teacher, key: str) -> tuple[Network, list[dict[str, Any]]]:
+    """The trained teacher of `role`, and its epochs as JSON."""
+    network = build_network(context, role, settings.architecture, teacher_outputs(context, role))
+    context.reporter.note("teach", f"{role} teacher: {count_parameters(network):,} parameters, {_where(context)}")
+    return network, train(context, "teach", role, _task(context, role, network, settings), settings.training, key)
+
+
 def _task(context: Context, role: str, network: Network, settings: Teacher) -> Task:
+    how = (settings.training, context.precision, context.team)
     if role == "concept":
-        return ConceptTeacherTask(network, context.resident, context.hierarchy(), settings.training, context.precision)
-    return TaskTeacherTask(network, context.resident, settings.training, context.precision)
+        return ConceptTeacherTask(network, context.resident, context.hierarchy(), *how)
+    return TaskTeacherTask(network, context.resident, *how)
 
 
 def _where(context: Context) -> str:
     threads = f" ({torch.get_num_threads()} threads)" if context.device.type == "cpu" else ""
-    return f"{context.precision} on {context.device}{threads}"
+    processes = f" in {context.team.size} processes" if context.team.size > 1 else ""
+    return f"{context.precision} on {context.device}{threads}{processes}"
 
 
-TEACH = Stage("teach", _inputs, ("data", "concepts"), (*TRAINING_CODE, "stages/teach"), _run)
+TEACH = Stage("teach", _inputs, ("data", "concepts"), (*TRAINING_CODE, "stages/teach"), _run, _help)
