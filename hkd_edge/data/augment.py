@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +59,13 @@ def draw_view(augment: Augment, count: int, size: tuple[int, int], seed: int, vi
     return View(flip, shift, torch.stack([top, left, top + box_height, left + box_width], dim=1))
 
 
-def apply_view(images: Tensor, indices: Tensor, view: View) -> Tensor:
+class Images(Protocol):
+    """Images uint8 (N, H, W, C) on a device: a tensor, or what reads them when they are asked for."""
+
+    def __getitem__(self, index: Tensor, /) -> Tensor: ...
+
+
+def apply_view(images: Images, indices: Tensor, view: View) -> Tensor:
     """The images at `indices` (B,) of `images` uint8 (N, H, W, C) under `view`: uint8 (B, H, W, C).
 
     They are flipped, then shifted, then erased. What a shift brings in from outside is 0, and so is the erased box.

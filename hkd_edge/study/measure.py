@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hkd_edge.data.dataset import ImageSet
+from hkd_edge.data.resident import on_device
 from hkd_edge.evaluate.accuracy import measure_accuracy, outputs_from_logits
 from hkd_edge.evaluate.metrics import predict_logits
 from hkd_edge.run.context import Context
@@ -28,9 +28,7 @@ def measure_student(context: Context, unmet: str) -> tuple[Measures, Measures]:
     student, hierarchy = load_student(context), context.hierarchy()
     validation, test = (
         measures_of(
-            predict_logits(student, torch.from_numpy(each.images).to(context.device), context.resident.normalize)
-            .cpu()
-            .numpy(),
+            predict_logits(student, on_device(each.images, context.device), context.resident.normalize).cpu().numpy(),
             each.labels,
             hierarchy,
         )
