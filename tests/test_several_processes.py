@@ -183,6 +183,16 @@ def test_a_killed_launcher_leaves_no_process_behind(tmp_path: Path) -> None:
     assert_free(run)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="NCCL between processes needs two CUDA devices")
+def test_two_gpus_train_the_student_of_one(tmp_path: Path) -> None:
+    for devices in ("1", "2"):
+        finish(
+            start(tmp_path / devices, *SHORT, "--set", "device=cuda", "--set", "precision=fp32", "--devices", devices)
+        )
+    assert largest_difference(tmp_path / "1", tmp_path / "2") < 10 * TOLERANCE  # TF32 has 10 bits
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

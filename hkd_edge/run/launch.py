@@ -142,9 +142,10 @@ def _outcome(codes: Sequence[int | None], place: Place) -> int:
     if told or not (killed or lost in codes):
         return told[0] if told else 0
     ends = [f"number {place.node * place.devices + local} ({_signal_name(number)})" for local, number in killed]
+    elsewhere = "one on another machine, which says why" if place.nodes > 1 else "the connections between them"
     raise ProcessLostError(
         f"expected {place.size} processes that train together, got the end of "
-        f"{' and '.join(ends) or 'one on another machine, which says why'}. "
+        f"{' and '.join(ends) or elsewhere}. "
         + ("SIGKILL often means that memory ran out. " if any(by == signal.SIGKILL for _, by in killed) else "")
         + "What is trained is kept to the last whole epoch: go on by --resume, by any number of processes."
     )

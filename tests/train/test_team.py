@@ -121,13 +121,3 @@ def test_a_numbered_gpu_is_refused_for_several_processes() -> None:
 def test_more_processes_than_gpus_are_refused() -> None:
     with pytest.raises(TrainingError, match=r"got 'cuda:99' with \d+ device.*start fewer processes"):
         select_device("cuda", Team(99, 100, 99))
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="NCCL between processes needs two CUDA devices")
-def test_a_team_of_gpus_trains_the_same_weights(alone: dict[str, Any], tmp_path: Path) -> None:
-    from hkd_edge.run.launch import Place, launch
-
-    out = tmp_path / "run"
-    assert launch(["distill", "digits", "-o", str(out), "--set", "device=cuda"], Place(devices=2)) == 0
-    assert (out / "student" / "student.pt").is_file()
