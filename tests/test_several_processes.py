@@ -130,7 +130,8 @@ def test_two_machines_train_the_student_of_one(alone: Path, tmp_path: Path) -> N
     assert largest_difference(alone, tmp_path / "run") < TOLERANCE
 
 
-@pytest.mark.parametrize("rank", [1, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [1, 0])
 def test_when_a_process_is_killed_all_end_and_the_run_goes_on_with_another_number(tmp_path: Path, rank: int) -> None:
     run = tmp_path / "run"
     process = start(run, *LONG, "--devices", "2")
@@ -151,6 +152,7 @@ def test_when_a_process_is_killed_all_end_and_the_run_goes_on_with_another_numbe
     assert epochs(run)[: done + 2] == [("concept", number) for number in range(1, done + 3)]
 
 
+@pytest.mark.slow
 def test_an_error_of_all_processes_is_told_once_with_its_own_exit_code(tmp_path: Path) -> None:
     process = start(tmp_path / "run", "--set", "teacher.training.learning_rate=1e30", "--devices", "2")
     told = process.communicate(timeout=120)[1]

@@ -38,8 +38,8 @@ DeviceImages = Tensor | StreamedImages
 
 
 def answered_at_once(images: DeviceImages) -> int:
-    """How many images a network that is not trained is given at a time: 500, fewer of more than 105 x 105 x 3."""
-    return max(1, min(500, 2**24 // math.prod(images.shape[1:])))
+    """How many images a network that is not trained is given at a time: 500, fewer of more than 52 x 52 x 3."""
+    return max(1, min(500, 2**22 // math.prod(images.shape[1:])))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-_BATCH_BYTES = 2**24  # that are read at a time where all images are wanted
+_BATCH_BYTES = 2**22  # that are read at a time where all images are wanted
 
 
 class Pixels(Protocol):
