@@ -18,9 +18,10 @@ import torch
 from hkd_edge.errors import ProcessLostError
 
 ROOT = Path(__file__).resolve().parents[1]
-SHORT = ("--set", "teacher.training.epochs=2", "--set", "distill.training.epochs=3")
+SHORT = ("--set", "teacher.training.epochs=1", "--set", "distill.training.epochs=1")
 LONG = ("--set", "teacher.training.epochs=400", "--set", "distill.training.epochs=3")
-# Weights of the student after 2 and 3 epochs, 17 steps each, against those of one process; 3e-5 was seen at most.
+# Training enlarges any difference, that of rounding too: 1e-7 in the first weights was 6e-7 after 16 steps of digits, as
+# many as are compared here, and 3e-3 after 48. Mistakes in the mathematics are looked for in tests/train/test_team.py.
 TOLERANCE = 1e-3
 MODULE = [sys.executable, "-m", "hkd_edge"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--log-dir", os.devnull]
@@ -103,7 +104,7 @@ def test_two_processes_train_the_student_of_one_and_write_it_once(alone: Path, t
     told = finish(start(tmp_path / "run", *SHORT, "--devices", "2"))
     assert largest_difference(alone, tmp_path / "run") < TOLERANCE
     assert "threads) in 2 processes" in told
-    for line in (r"concept teacher epoch 1/2", r"student epoch 3/3", r"distill +done in"):
+    for line in ("concept teacher epoch 1/1", "student epoch 1/1", "distill +done in"):
         assert len(re.findall(line, told)) == 1, line
     assert epochs(tmp_path / "run") == epochs(alone)
     files = [{file.relative_to(run) for file in run.rglob("*.[pnj]*")} for run in (alone, tmp_path / "run")]
@@ -111,6 +112,17 @@ def test_two_processes_train_the_student_of_one_and_write_it_once(alone: Path, t
         re.sub("-[0-9a-f]{16}", "", str(file)) for file in files[1]
     }
     assert_free(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_end_a_whole_training_as_accurate_as_one(tmp_path: Path) -> None:
+    top1 = []
+    for devices in ("1", "2"):
+        finish(start(tmp_path / devices, "--devices", devices))
+        top1.append(
+            json.loads((tmp_path / devices / "student" / "metrics.json").read_text())["epochs"][-1]["accuracies"]
+        )
+    assert abs(top1[0]["top1"] - top1[1]["top1"]) <= 2  # points; one of 269 images is 0.4
 
 
 @pytest.mark.slow
