@@ -6,6 +6,7 @@ of it. They are read into memory, or, if they are more than half of what is free
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def teacher_answers(
         folder.mkdir(parents=True, exist_ok=True)
     files = [_View(folder, number) for number in range(views)]
     for file in files:
-        if not team.from_first(lambda file=file: file.read(len(data.train)) is not None):  # type: ignore[misc]
+        if not team.from_first(functools.partial(file.is_whole, len(data.train))):
             _answer(teacher, data, file, precision, team)
         on_view(file.number + 1, views)
     team.from_first(lambda: None)  # the last file is there
@@ -113,6 +114,10 @@ class _View:
         """Float16 (N, E), as .npy: it halves the memory; embeddings enter the losses by their direction alone."""
         return self.folder / f"view_{self.number:03d}.embeddings.npy"
 
+    def is_whole(self, count: int) -> bool:
+        """Whether `read` finds both."""
+        return self.read(count) is not None
+
     def read(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float16]] | None:
         """Both, mapped into memory; None unless both are whole and of `count` images."""
         try:
@@ -134,7 +139,7 @@ def _answer(teacher: Network, data: ResidentData, file: _View, precision: str, t
                 shape = (len(data.train), size)
                 np.lib.format.write_array_header_1_0(parts[-1], {"descr": kind, "fortran_order": False, "shape": shape})
         for logits, embeddings in _batches(teacher, data, file.number, precision, team):
-            if not (torch.isfinite(logits).all() and torch.isfinite(embeddings).all()):
+            if team.first and not (torch.isfinite(logits).all() and torch.isfinite(embeddings).all()):
                 raise TrainingError("expected finite answers of the teacher, got NaN or infinity. Train it again.")
             for part, values in zip(parts, (logits, embeddings), strict=False):
                 part.write(values.numpy().tobytes())
@@ -155,5 +160,5 @@ def _batches(
     everything = torch.arange(len(data.train), device=data.device)
     for indices in torch.split(everything, answered_at_once(data.train.images)):
         answered = team.answers(both, indices).cpu()
-        logits, embeddings = answered.split([teacher.head.out_features, teacher.embedding_size], dim=1)
+        logits, embeddings = torch.split(answered, [teacher.head.out_features, teacher.embedding_size], dim=1)
         yield logits.contiguous(), embeddings.half()
