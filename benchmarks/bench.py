@@ -117,7 +117,7 @@ def main() -> None:
         if run is None:
             run = Path(folder) / "digits"
             recipe = HERE.parent / "recipes" / "digits.yaml"
-            command = "import sys; from hkd_edge.cli import main; main(sys.argv[1:])"
+            command = "import sys; from hkd_edge.cli import main; main()"
             subprocess.run([sys.executable, "-c", command, "run", str(recipe), "-o", str(run)], check=True)
         report = measure(run, options)
     options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

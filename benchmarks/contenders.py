@@ -80,6 +80,13 @@ def ours(setting: Setting, *, change: str = "") -> Iterator[object]:
 
     With a `change`, one of `CHANGES`, as they were or could have been.
     """
+    run = our_run(setting, change)
+    progress = Reporter(Console(quiet=True)).training("", "", "", run.job.image_count)
+    return itertools.chain.from_iterable(run.steps(epoch, progress) for epoch in range(SETTINGS.epochs))
+
+
+def our_run(setting: Setting, change: str = "") -> Run:
+    """The training that `ours` takes the steps of."""
     if change != "memory goes back to the system":
         keep_freed_memory()
     if change == "one thread":
@@ -108,8 +115,7 @@ def ours(setting: Setting, *, change: str = "") -> Iterator[object]:
             group.update(fused=True, foreach=False)
     if change == "average of the weights":
         run = Run(task, dataclasses.replace(run.job, settings=SETTINGS.model_copy(update={"ema_decay": 0.999})))
-    progress = Reporter(Console(quiet=True)).training("", "", "", count)
-    return itertools.chain.from_iterable(run.steps(epoch, progress) for epoch in range(SETTINGS.epochs))
+    return run
 
 
 def plain(setting: Setting, workers: int) -> Iterator[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,69 @@ def _stage_command(name: str, until: str, text: str, lines: tuple[str, ...], gro
     @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipe.")
     @click.option("--resume", is_flag=True, help="Go on with a run that is there; what is done is skipped.")
     @click.option("--overwrite", is_flag=True, help="Delete a run that is there and start anew.")
-    def command(recipe: str, output: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool) -> None:
+    @click.option("--devices", type=click.IntRange(1), help="Processes that train together here, one for each GPU.")
+    @click.option("--nodes", type=click.IntRange(1), default=1, help="Machines, each started by this command.")
+    @click.option("--node", type=click.IntRange(0), default=0, help="Which of them this is: 0, 1, ...")
+    @click.option("--address", metavar="HOST:PORT", help="Of machine 0, any free port, where all machines meet.")
+    def command(
+        recipe: str,
+        output: Path | None,
+        overrides: tuple[str, ...],
+        resume: bool,
+        overwrite: bool,
+        devices: int | None,
+        **machines: Any,
+    ) -> None:
         if resume and overwrite:
             raise click.UsageError("expected --resume or --overwrite, got both.")
+        if devices is not None or machines["nodes"] > 1:
+            _launch_or_go_on(devices or 1, **machines)
         _run(recipe, output, overrides, until=until, resume=resume, overwrite=overwrite)
 
 
+def _launch_or_go_on(devices: int, nodes: int, node: int, address: str | None) -> None:
+    """Ends this process with the end of those that it starts, unless it is one of them or the only one."""
+    from hkd_edge.run.launch import Place, launch, started_by_launch
+
+    if started_by_launch() or devices * nodes == 1:
+        return
+    if "WORLD_SIZE" in os.environ:
+        raise click.UsageError("expected torchrun or --devices, got both.")
+    if nodes > 1 and (address is None or not address.rpartition(":")[2].isdigit()):
+        raise click.UsageError(
+            f"expected --address HOST:PORT of machine 0 for --nodes {nodes}, got {address or 'none'}."
+        )
+    if node >= nodes:
+        raise click.UsageError(f"expected --node 0 to {nodes - 1}, got {node}.")
+    sys.exit(launch(sys.argv[1:], Place(devices, nodes, node, address)))
+
+
 def _run(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: Any) -> None:
+    """Runs the pipeline, alone or as one of the processes that torchrun or `--devices` has started."""
+    from hkd_edge.errors import ProcessLostError
+    from hkd_edge.run.launch import end_with_launch, started_by_launch
+
+    if started_by_launch():
+        end_with_launch()
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        _run_first(recipe, output, overrides, **how)
+        return
+    from hkd_edge.pipeline import help_pipeline
+    from hkd_edge.train.team import join_team
+
+    try:
+        with join_team() as team:
+            if team.first:
+                _run_first(recipe, output, overrides, **how, team=team)
+            else:
+                help_pipeline(team)
+    except ProcessLostError as error:
+        if started_by_launch():
+            sys.exit(error.exit_code)  # which tells it once for all
+        raise
+
+
+def _run_first(recipe: str, output: Path | None, overrides: tuple[str, ...], **how: Any) -> None:
     from hkd_edge.recipe import load_recipe
     from hkd_edge.run.directory import RECIPE_FILE, is_run
 

@@ -15,7 +15,8 @@
     ├── TrainingError           7  hkd_edge         a training cannot go on
     ├── GateError               9  hkd_edge         a gate of the validation failed, or nothing was compared
     ├── MissingDependencyError 11  hkd_edge         a package that is not installed; names its pip command
-    └── BoardError             13  hkd_edge         a board cannot be reached, or a step on it failed
+    ├── BoardError             13  hkd_edge         a board cannot be reached, or a step on it failed
+    └── ProcessLostError       16  hkd_edge         one of the processes that train together has ended
 
 A wrong command line ends with 2 (Click's usage errors), an interrupt with 130. A traceback is our bug.
 A message says what was expected, what arrived and what to do, in that order.
@@ -32,6 +33,7 @@ __all__ = [
     "HierarchyError",
     "HkdEdgeError",
     "MissingDependencyError",
+    "ProcessLostError",
     "RecipeError",
     "RunDirectoryError",
     "TrainingError",
@@ -84,3 +86,9 @@ class BoardError(HkdEdgeError):
     """A board cannot be reached, does not suit, or a step on it failed; with what it said last."""
 
     exit_code = 13
+
+
+class ProcessLostError(HkdEdgeError):
+    """One of the processes that train together has ended before the others."""
+
+    exit_code = 16

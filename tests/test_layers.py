@@ -24,14 +24,14 @@ ROOMS = {
     "report": {"errors", "concepts", "evaluate", "track", "train"},
     "track": {"errors", "recipe", "evaluate", "train"},
     "compare": {"errors", "recipe", "evaluate", "report", "run"},
-    "delivery": {"errors", "recipe", "evaluate", "distill", "run"},
+    "delivery": {"errors", "recipe", "data", "evaluate", "distill", "run"},
     "run": {"errors", "places", "recipe", "data", "train", "report"},
     "board": {"errors", "run"},
     "stages": {
         *("errors", "recipe", "concepts", "data", "models", "train"),
         *("evaluate", "distill", "delivery", "report", "run", "teachers"),
     },
-    "pipeline": {"errors", "recipe", "report", "run", "stages", "track"},
+    "pipeline": {"errors", "recipe", "report", "run", "stages", "track", "train"},
     "study": {
         *("errors", "places", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline", "teachers"),
     },
@@ -47,9 +47,10 @@ ROOMS = {
     "recipes_commands": {"command_help", "completion", "recipe"},
     "cli": {
         *("board", "bundle_commands", "compare", "concepts_commands", "data_commands", "recipe", "run", "report"),
-        *("delivery", "pipeline", "doctor", "start", "study", "validation"),
+        *("delivery", "errors", "pipeline", "doctor", "start", "study", "train", "validation"),
         *("command_help", "completion", "recipes_commands"),
     },
+    "__main__": {"cli"},
 }
 RUNTIME_MAY_IMPORT = {"numpy", "PIL", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "cryptography"}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -80,7 +81,13 @@ def _signed(count: int, generator: torch.Generator) -> Tensor:
     return 2 * torch.rand(count, generator=generator) - 1
 
 
-def apply_view(images: Tensor, indices: Tensor, view: View) -> Tensor:
+class Images(Protocol):
+    """Images uint8 (N, H, W, C) on a device: a tensor, or what reads them when they are asked for."""
+
+    def __getitem__(self, index: Tensor, /) -> Tensor: ...
+
+
+def apply_view(images: Images, indices: Tensor, view: View) -> Tensor:
     """The images at `indices` (B,) of `images` uint8 (N, H, W, C) under `view`: uint8 (B, H, W, C).
 
     They are flipped, zoomed, shifted, erased, then lit. What comes in from outside is 0, and so is the erased box.

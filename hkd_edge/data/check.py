@@ -29,7 +29,7 @@ def check(root: Path, data: Data, tell: Tell) -> tuple[Findings, DataError | Non
         MissingDependencyError: for a Parquet list without pyarrow.
     """
     height, width = data.image_size or (64, 64)
-    survey = survey_images(data.dataset, root, (height, width), data.color, data.group_by, tell)
+    survey = survey_images(data.dataset, root, (height, width), data.color, data.group_by, tell, data.memory_mb)
     refused = None
     try:
         arranged = arrange(survey, data)

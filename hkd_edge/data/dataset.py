@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hkd_edge.data.stored import Pixels, in_batches, pixels_at
 from hkd_edge.errors import DataError
 from hkd_edge_runtime.hierarchy import Hierarchy
 
@@ -23,15 +24,15 @@ class ImageSet:
     Training images may have labels beyond the classes, see `Dataset.unlabelled`.
     """
 
-    images: NDArray[np.uint8]
+    images: Pixels
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: NDArray[np.int64]) -> ImageSet:
-        """The images at `indices` (M,), copied."""
-        return ImageSet(self.images[indices], self.labels[indices])
+        """The images at `indices` (M,): copied, or where they are if they are stored."""
+        return ImageSet(pixels_at(self.images, indices), self.labels[indices])
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,14 @@ def stratified_split(labels: NDArray[np.int64], validation_fraction: float, seed
     return Split(train.astype(np.int64), validation.astype(np.int64))
 
 
-def pixel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pixel_statistics(images: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of `images` (N, H, W, C), of pixels scaled to 0..1.
 
     A channel without any variation gets a deviation of 1, so that it can be divided by.
     """
-    counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
+    counts = np.zeros((images.shape[-1], 256), np.int64)
+    for batch in in_batches(images):
+        counts += [np.bincount(batch[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
     levels = np.arange(256) / 255.0
     means = [float((count * levels).sum() / count.sum()) for count in counts]
     variances = [

@@ -16,6 +16,8 @@ from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from hkd_edge.data.stored import Pixels
+
 _HASH_SIDE = 32  # pixels that the hash is taken from, and the 8 x 8 lowest frequencies of them
 _FREQUENCIES = 8
 _THUMBNAIL_SIDE = 16
@@ -25,6 +27,7 @@ _THUMBNAIL_SIDE = 16
 MAX_BITS = 10
 MAX_LEVELS = 10
 _ROWS_AT_ONCE = 1024
+_PRODUCTS_AT_ONCE = 2**25
 
 Pairs = NDArray[np.int64]
 
@@ -36,7 +39,7 @@ def exact_pairs(digests: Sequence[str]) -> Pairs:
     return _as_pairs([(one, other) for one, other in linked if one != other])
 
 
-def near_pairs(images: NDArray[np.uint8], digests: Sequence[str]) -> Pairs:
+def near_pairs(images: Pixels, digests: Sequence[str]) -> Pairs:
     """Pairs (P, 2) of images uint8 (N, H, W, C) that look the same but are not; of equal ones the first stands for all.
 
     Two do if their perceptual hashes differ in at most `MAX_BITS` of 63 bits, and no pixel of their thumbnails by more
@@ -52,9 +55,10 @@ def near_pairs(images: NDArray[np.uint8], digests: Sequence[str]) -> Pairs:
     signs = _hashes(images, unique)
     thumbnails = np.stack([_resized(images[index], _THUMBNAIL_SIDE) for index in unique])
     pairs = []
-    for start in range(0, len(unique), _ROWS_AT_ONCE):
+    rows_at_once = max(1, min(_ROWS_AT_ONCE, _PRODUCTS_AT_ONCE // len(unique)))
+    for start in range(0, len(unique), rows_at_once):
         # Products of +1 and -1: 63 less twice the bits that differ, exact in float32, and fast as matrices are.
-        alike = signs[start : start + _ROWS_AT_ONCE] @ signs[start:].T >= signs.shape[1] - 2 * MAX_BITS
+        alike = signs[start : start + rows_at_once] @ signs[start:].T >= signs.shape[1] - 2 * MAX_BITS
         one, other = (found + start for found in np.nonzero(np.triu(alike, 1)))
         same = [np.abs(thumbnails[a] - thumbnails[b]).max() <= MAX_LEVELS for a, b in zip(one, other, strict=True)]
         pairs.append(np.stack([unique[one[same]], unique[other[same]]], axis=1))
@@ -77,8 +81,13 @@ def members_of(groups: NDArray[np.int64]) -> list[list[int]]:
     return [found for found in members.values() if len(found) > 1]
 
 
-def _hashes(images: NDArray[np.uint8], indices: NDArray[np.int64]) -> NDArray[np.float32]:
+def _hashes(images: Pixels, indices: NDArray[np.int64]) -> NDArray[np.float32]:
     """+1 and -1 (M, 63) for each image at `indices`."""
+    starts = range(0, len(indices), _ROWS_AT_ONCE)
+    return np.concatenate([_some_hashes(images, indices[start : start + _ROWS_AT_ONCE]) for start in starts])
+
+
+def _some_hashes(images: Pixels, indices: NDArray[np.int64]) -> NDArray[np.float32]:
     grey = np.stack([_resized(_grey(images[index]), _HASH_SIDE) for index in indices])
     spectrum = dctn(grey.astype(np.float32), axes=(1, 2), norm="ortho")[:, :_FREQUENCIES, :_FREQUENCIES]
     lowest = spectrum.reshape(len(indices), -1)[:, 1:]

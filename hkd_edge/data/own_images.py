@@ -16,6 +16,7 @@ from hkd_edge.data.findings import findings_of, warnings_of
 from hkd_edge.data.grouped_split import hold_out
 from hkd_edge.data.listing import MOST_LISTED, TEST, TRAIN, VALIDATION, hierarchy_of
 from hkd_edge.data.pictures import Tell
+from hkd_edge.data.stored import pixels_at
 from hkd_edge.data.survey import Survey, survey_images
 from hkd_edge.data.unlabelled import left_out_beside, number_labels
 from hkd_edge.errors import DataError
@@ -32,7 +33,8 @@ def load_own_images(data: Data, root: Path, tell: Tell) -> Dataset:
         MissingDependencyError: for a Parquet list without pyarrow.
     """
     height, width = data.image_size or (0, 0)
-    return arrange(survey_images(data.dataset, root, (height, width), data.color, data.group_by, tell), data)
+    how = ((height, width), data.color, data.group_by, tell, data.memory_mb)
+    return arrange(survey_images(data.dataset, root, *how), data)
 
 
 def arrange(survey: Survey, data: Data) -> Dataset:
@@ -71,8 +73,8 @@ def arrange(survey: Survey, data: Data) -> Dataset:
     return Dataset(
         survey.listing.root.resolve().name,
         classes,
-        ImageSet(survey.images[train], labels[train]),
-        ImageSet(survey.images[test], labels[test]),
+        ImageSet(pixels_at(survey.images, train), labels[train]),
+        ImageSet(pixels_at(survey.images, test), labels[test]),
         f"{data.dataset} {survey.listing.root.resolve().name}",
         _fingerprint(survey, classes, labels, origin, train, test, unlabelled),
         origin,

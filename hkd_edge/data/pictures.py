@@ -19,8 +19,10 @@ from PIL import Image
 
 from hkd_edge.data.fit import input_spec
 from hkd_edge.data.listing import Entry
-from hkd_edge.data.memory import refuse_beyond_memory
+from hkd_edge.data.memory import fits_into_memory, refuse_beyond_disk
+from hkd_edge.data.stored import NewStore, Pixels, StoredImages
 from hkd_edge_runtime.errors import InputError
+from hkd_edge_runtime.files import write_atomically
 from hkd_edge_runtime.manifest import InputSpec
 from hkd_edge_runtime.preprocess import read_image_bytes
 
@@ -48,21 +50,29 @@ class Picture:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Images uint8 (M, H, W, C) of the M readable files of N, in their order.
+    """Images uint8 (M, H, W, C) of the M readable files of N, in their order; in a file if memory would not hold them.
 
     `pictures` (N,) has None where `reasons` says why a file cannot be read.
     """
 
-    images: NDArray[np.uint8]
+    images: Pixels
     pictures: tuple[Picture | None, ...]
     reasons: tuple[str, ...]
 
 
-def decode(entries: Sequence[Entry], size: tuple[int, int], color: str, tell: Tell) -> Decoded:
+@dataclass(frozen=True)
+class Room:
+    """Where decoded images go: into memory if they fit (see `memory.fits_into_memory`), or else into `file`."""
+
+    file: Path
+    memory_mb: int | None = None
+
+
+def decode(entries: Sequence[Entry], size: tuple[int, int], color: str, tell: Tell, room: Room) -> Decoded:
     """The images of `entries` fitted to `size` (H, W) in `color` (auto, rgb or grey).
 
     Raises:
-        DataError: if they would not fit into memory; nothing was decoded then.
+        DataError: if they fit neither into memory nor onto the disk; nothing was decoded then.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # of files that it reads all the same
@@ -71,14 +81,40 @@ def decode(entries: Sequence[Entry], size: tuple[int, int], color: str, tell: Te
             seen = {header.mode for header in headers if header is not None}
             color = "grey" if seen and seen <= _GREY_MODES else "rgb"
         spec = input_spec((*size, 1 if color == "grey" else 3))
-        refuse_beyond_memory(len(entries), spec.shape)
-        images = np.zeros((len(entries), *spec.shape), np.uint8)
-        reasons = _in_threads(_filler(images, spec), list(enumerate(entries)), "decode images", tell)
+        work = _Decoding(entries, spec, tell)
+        fits = fits_into_memory(len(entries), spec.shape, room.memory_mb)
+        images, reasons = work.in_memory() if fits else work.in_file(room.file)
+    pixels = iter(images[index] for index in range(len(images)))
     pictures = tuple(
-        None if reason else _with_digest(header, image)
-        for header, reason, image in zip(headers, reasons, images, strict=True)
+        None if reason else _with_digest(header, next(pixels)) for header, reason in zip(headers, reasons, strict=True)
     )
-    return Decoded(images[[picture is not None for picture in pictures]], pictures, tuple(reasons))
+    return Decoded(images, pictures, tuple(reasons))
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """Image files to decode: each way gives the images of the readable ones, and why each of all is not, if so."""
+
+    entries: Sequence[Entry]
+    spec: InputSpec
+    tell: Tell
+
+    def in_memory(self) -> tuple[Pixels, list[str]]:
+        images = np.zeros((len(self.entries), *self.spec.shape), np.uint8)
+        reasons = self._fill(images)
+        return images[[not reason for reason in reasons]], reasons
+
+    def in_file(self, path: Path) -> tuple[Pixels, list[str]]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_beyond_disk(len(self.entries), self.spec.shape, path.parent)
+        with write_atomically(path) as temporary:
+            store = NewStore(temporary, (len(self.entries), *self.spec.shape))
+            reasons = self._fill(store)
+            store.close([row for row, reason in enumerate(reasons) if not reason])
+        return StoredImages.open(path), reasons
+
+    def _fill(self, images: NDArray[np.uint8] | NewStore) -> list[str]:
+        return _in_threads(_filler(images, self.spec), list(enumerate(self.entries)), "decode images", self.tell)
 
 
 def digest_of(image: NDArray[np.uint8]) -> str:
@@ -105,7 +141,7 @@ def _opened(path: Path) -> io.BufferedReader:
     return path.open("rb")
 
 
-def _filler(images: NDArray[np.uint8], spec: InputSpec) -> Callable[[tuple[int, Entry]], str]:
+def _filler(images: NDArray[np.uint8] | NewStore, spec: InputSpec) -> Callable[[tuple[int, Entry]], str]:
     """A function that decodes an entry into its row of `images`, and returns why it could not, or nothing."""
 
     def fill(item: tuple[int, Entry]) -> str:
@@ -115,11 +151,12 @@ def _filler(images: NDArray[np.uint8], spec: InputSpec) -> Callable[[tuple[int, 
                 content = file.read()
             if not content:
                 return "the file is empty (0 bytes)"
-            images[row] = read_image_bytes(content, spec, name="")
+            image = read_image_bytes(content, spec, name="")
         except OSError as error:
             return error.strerror or str(error)
         except InputError as error:
             return str(error).removeprefix(": expected an image file that Pillow can read").lstrip(": ").rstrip(".")
+        images[row] = image
         return ""
 
     return fill

@@ -1,7 +1,8 @@
-"""Training, validation and test images as tensors that stay in the training device's memory."""
+"""Training, validation and test images as tensors in the training device's memory, or streamed to it from a file."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,14 +11,42 @@ from torch import Tensor
 
 from hkd_edge.data.augment import Normalization, View, apply_view, draw_view, shrink
 from hkd_edge.data.dataset import Dataset, ImageSet, Split, class_weights, pixel_statistics
+from hkd_edge.data.stored import Pixels, StoredImages
 from hkd_edge.recipe.schema import Augment
+
+
+class StreamedImages:
+    """Images uint8 (N, H, W, C) that are read from their file and brought to `device` when they are asked for.
+
+    It stands where a tensor of them would, for reading at indices (B,) or a slice, and gives the same bits.
+    """
+
+    def __init__(self, stored: StoredImages, device: torch.device) -> None:
+        self._stored = stored
+        self.device = device
+        self.shape = torch.Size(stored.shape)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        rows = index if isinstance(index, slice) else index.cpu().numpy()
+        return torch.from_numpy(self._stored[rows]).to(self.device)
+
+
+DeviceImages = Tensor | StreamedImages
+
+
+def answered_at_once(images: DeviceImages) -> int:
+    """How many images a network that is not trained is given at a time: 500, fewer of more than 52 x 52 x 3."""
+    return max(1, min(500, 2**22 // math.prod(images.shape[1:])))
 
 
 @dataclass(frozen=True)
 class ResidentSet:
     """Images uint8 (N, H, W, C) and labels int64 (N,) on one device, as in `ImageSet`."""
 
-    images: Tensor
+    images: DeviceImages
     labels: Tensor
 
     def __len__(self) -> int:
@@ -78,5 +107,12 @@ class ResidentData:
         return self._views[view]
 
 
+def on_device(images: Pixels, device: torch.device) -> DeviceImages:
+    """A copy of the images on `device`, or a stream to it of images that do not fit into memory."""
+    if isinstance(images, StoredImages):
+        return StreamedImages(images, device)
+    return torch.tensor(images[:], device=device)
+
+
 def _resident(images: ImageSet, device: torch.device) -> ResidentSet:
-    return ResidentSet(torch.from_numpy(images.images.copy()).to(device), torch.from_numpy(images.labels).to(device))
+    return ResidentSet(on_device(images.images, device), torch.from_numpy(images.labels).to(device))

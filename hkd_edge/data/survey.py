@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hkd_edge.data.duplicates import Pairs, exact_pairs
 from hkd_edge.data.folder import list_folder
 from hkd_edge.data.listing import Entry, Listing, grouped
 from hkd_edge.data.picture_cache import decoded
 from hkd_edge.data.pictures import Picture, Tell
+from hkd_edge.data.stored import Pixels
 from hkd_edge.data.table import list_table
 
 LISTERS = {"folder": list_folder, "list": list_table}
@@ -31,7 +29,7 @@ class Survey:
 
     listing: Listing
     entries: tuple[Entry, ...]
-    images: NDArray[np.uint8]
+    images: Pixels
     pictures: tuple[Picture, ...]
     unreadable: tuple[tuple[str, str], ...]
     exact: Pairs
@@ -45,16 +43,24 @@ class Survey:
 
 
 def survey_images(
-    dataset: str, root: Path, size: tuple[int, int], color: str, group_by: str | None, tell: Tell
+    dataset: str,
+    root: Path,
+    size: tuple[int, int],
+    color: str,
+    group_by: str | None,
+    tell: Tell,
+    memory_mb: int | None = None,
 ) -> Survey:
     """The images of the `folder` or `list` at `root`, fitted to `size` (H, W) in `color` (auto, rgb or grey).
 
+    Images that do not fit into `memory_mb` stay in a file, see `picture_cache.decoded`.
+
     Raises:
-        DataError: as `list_folder` and `list_table`, and if the images would not fit into memory.
+        DataError: as `list_folder` and `list_table`, and if the images fit neither into memory nor onto the disk.
     """
     listing = LISTERS[dataset](root)
     listing = replace(listing, entries=grouped(listing.entries, group_by))
-    found, near, made = decoded(listing, size, color, tell)
+    found, near, made = decoded(listing, size, color, tell, memory_mb)
     seen = list(zip(listing.entries, found.pictures, found.reasons, strict=True))
     pictures = tuple(picture for _, picture, _ in seen if picture is not None)
     return Survey(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hkd_edge.data.stored import Pixels
 from hkd_edge.evaluate.artefacts import Artefact, answer
 from hkd_edge_export.ladder import Score
 from hkd_edge_runtime.evaluation import top1_percent
@@ -18,7 +19,7 @@ from hkd_edge_runtime.evaluation import top1_percent
 class Images:
     """uint8 images (N, H, W, C) with the classes (N,) that count as right."""
 
-    images: NDArray[np.uint8]
+    images: Pixels
     labels: NDArray[np.int64]
 
     def score(self, artefact: Artefact) -> Score:
@@ -45,7 +46,7 @@ class Source:
     fine_tuned: Callable[[Path], Path] | None = None
 
 
-def answers_as_labels(fp32: Path, images: NDArray[np.uint8]) -> Images:
+def answers_as_labels(fp32: Path, images: Pixels) -> Images:
     """Images without labels: right is what the fp32 file answers, so that top-1 is agreement with it."""
     logits = answer(Artefact("onnxruntime", "fp32", fp32), images).logits
     return Images(images, logits.argmax(axis=1).astype(np.int64))

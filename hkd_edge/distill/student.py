@@ -31,6 +31,7 @@ from hkd_edge.models.network import Network
 from hkd_edge.recipe.schema import Distill, Weights
 from hkd_edge.train.device import autocast
 from hkd_edge.train.optimizer import image_scale
+from hkd_edge.train.team import ALONE, Team
 from hkd_edge_runtime.hierarchy import Hierarchy
 
 _PROJECTOR_STREAM, _SUBCLASS_STREAM = 14, 15  # keep their initial weights apart from those of the networks
@@ -56,10 +57,12 @@ class DistillTask:
         settings: Distill,
         teachers: Teachers,
         precision: str,
+        team: Team = ALONE,
         *,
         seed: int = 0,
     ) -> None:
         """`seed` draws the initial weights of the layers that exist in training only."""
+        self._team = team
         self._data = data
         self._settings = settings
         self._teachers = teachers
@@ -82,16 +85,17 @@ class DistillTask:
         indices, labelled = budgeted_batch(indices, self._data.labelled, self._labelled_share)
         student: Network = self.module["student"]  # type: ignore[index]
         with autocast(self._data.device, self._precision):
-            embedding = student.embed(self._data.view_batch(seen, indices, scale))
+            embedding = student.embed(self._data.view_batch(seen, self._team.part(indices), scale))
             logits = student.head(embedding)
+        logits, embedding = (self._team.whole(each.float(), len(indices)) for each in (logits, embedding))
         weights = weights_at(epoch, self._settings)
-        return self._weighted(weights, logits.float(), embedding.float(), answered, indices, labelled)
+        return self._weighted(weights, logits, embedding, answered, indices, labelled)
 
     def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Top-1 of the student on the validation images."""
         student: nn.Module = module["student"]  # type: ignore[index]
         normalize = self._data.normalize_at(image_scale(epoch, self._settings.training))
-        logits = predict_logits(student, self._data.validation.images, normalize, self._precision)
+        logits = predict_logits(student, self._data.validation.images, normalize, self._precision, self._team)
         return {"top1": top1(logits, self._data.validation.labels)}
 
     @property

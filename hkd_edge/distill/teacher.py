@@ -17,6 +17,7 @@ from hkd_edge.evaluate.metrics import predict_logits, top1
 from hkd_edge.recipe.schema import Training
 from hkd_edge.train.device import autocast
 from hkd_edge.train.optimizer import image_scale
+from hkd_edge.train.team import ALONE, Team
 from hkd_edge_runtime.hierarchy import Hierarchy
 
 
@@ -47,9 +48,16 @@ class ConceptTeacherTask:
     """Cross-entropy with the concept labels of every axis; never sees a class label."""
 
     def __init__(
-        self, network: nn.Module, data: ResidentData, hierarchy: Hierarchy, settings: Training, precision: str
+        self,
+        network: nn.Module,
+        data: ResidentData,
+        hierarchy: Hierarchy,
+        settings: Training,
+        precision: str,
+        team: Team = ALONE,
     ) -> None:
         self.module = network
+        self._team = team
         self._data = data
         self._settings = settings
         self._precision = precision
@@ -59,15 +67,16 @@ class ConceptTeacherTask:
 
     def loss(self, epoch: int, indices: Tensor) -> Tensor:
         """Mean over the axes; a new view every epoch."""
-        images = self._data.view_batch(epoch, indices, image_scale(epoch, self._settings))
+        images = self._data.view_batch(epoch, self._team.part(indices), image_scale(epoch, self._settings))
         with autocast(self._data.device, self._precision):
             logits = self.module(images)
-        return concept_label_loss(self._tables.split(logits.float()), self._labels[indices])
+        logits = self._team.whole(logits.float(), len(indices))
+        return concept_label_loss(self._tables.split(logits), self._labels[indices])
 
     def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Concept accuracy per axis on the validation images on whose class the axis speaks."""
         normalize = self._data.normalize_at(image_scale(epoch, self._settings))
-        logits = predict_logits(module, self._data.validation.images, normalize, self._precision)
+        logits = predict_logits(module, self._data.validation.images, normalize, self._precision, self._team)
         labels = self._tables.class_to_concepts[self._data.validation.labels]
         return concept_accuracies(self._tables.split(logits), labels, self._axis_names)
 
@@ -75,8 +84,11 @@ class ConceptTeacherTask:
 class TaskTeacherTask:
     """Cross-entropy with the class labels: what traditional distillation learns from; sees images with labels alone."""
 
-    def __init__(self, network: nn.Module, data: ResidentData, settings: Training, precision: str) -> None:
+    def __init__(
+        self, network: nn.Module, data: ResidentData, settings: Training, precision: str, team: Team = ALONE
+    ) -> None:
         self.module = network
+        self._team = team
         self._data = data
         self._settings = settings
         self._precision = precision
@@ -84,17 +96,18 @@ class TaskTeacherTask:
     def loss(self, epoch: int, indices: Tensor) -> Tensor:
         """A new view every epoch."""
         indices, _ = budgeted_batch(indices, self._data.labelled, 1.0)
-        images = self._data.view_batch(epoch, indices, image_scale(epoch, self._settings))
+        images = self._data.view_batch(epoch, self._team.part(indices), image_scale(epoch, self._settings))
         with autocast(self._data.device, self._precision):
             logits = self.module(images)
+        logits = self._team.whole(logits.float(), len(indices))
         labels = self._data.train.labels[indices]
         weights = self._data.class_weights
-        return F.cross_entropy(logits.float(), labels, weights, label_smoothing=self._settings.label_smoothing)
+        return F.cross_entropy(logits, labels, weights, label_smoothing=self._settings.label_smoothing)
 
     def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Top-1 on the validation images."""
         normalize = self._data.normalize_at(image_scale(epoch, self._settings))
-        logits = predict_logits(module, self._data.validation.images, normalize, self._precision)
+        logits = predict_logits(module, self._data.validation.images, normalize, self._precision, self._team)
         return {"top1": top1(logits, self._data.validation.labels)}
 
 

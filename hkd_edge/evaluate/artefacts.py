@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hkd_edge.data.stored import Pixels
 from hkd_edge_runtime.backends import Backend, Outputs, backend_class
 from hkd_edge_runtime.backends.base import joined
 from hkd_edge_runtime.backends.onnxruntime import OnnxRuntimeBackend
@@ -83,7 +81,7 @@ def opened(artefact: Artefact, threads: int = 1, *, forced_f32: bool = True) -> 
 
 def answer(
     artefact: Artefact,
-    images: NDArray[np.uint8],
+    images: Pixels,
     on_image: Callable[[int, int], None] = lambda done, total: None,
     *,
     forced_f32: bool = True,

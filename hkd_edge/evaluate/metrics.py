@@ -7,21 +7,30 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from hkd_edge.data.resident import DeviceImages, answered_at_once
 from hkd_edge.train.device import autocast
-
-_BATCH_SIZE = 500
+from hkd_edge.train.team import ALONE, Team
 
 
 @torch.inference_mode()
 def predict_logits(
-    network: nn.Module, images: Tensor, normalize: Callable[[Tensor], Tensor], precision: str = "fp32"
+    network: nn.Module,
+    images: DeviceImages,
+    normalize: Callable[[Tensor], Tensor],
+    precision: str = "fp32",
+    team: Team = ALONE,
 ) -> Tensor:
-    """Logits float32 (N, outputs) of `network`, in evaluation mode, for images uint8 (N, H, W, C)."""
+    """Logits float32 (N, outputs) of `network`, in evaluation mode, for images uint8 (N, H, W, C).
+
+    The processes of `team` share the work, and all have all logits.
+    """
     network.eval()
     logits = []
-    for batch in torch.split(images, _BATCH_SIZE):
+    count = answered_at_once(images)
+    for start in range(0, len(images), count):
+        batch = images[start : start + count]
         with autocast(images.device, precision):
-            logits.append(network(normalize(batch)).float())
+            logits.append(team.answers(lambda rows: network(normalize(rows)).float(), batch))
     return torch.cat(logits)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hkd_edge.data.dataset import ImageSet
+from hkd_edge.data.stored import in_batches
 from hkd_edge.evaluate.artefacts import Artefact
 from hkd_edge.evaluate.result import Gate
 from hkd_edge_runtime.backends import Outputs
@@ -69,6 +70,7 @@ class Subject:
 def fingerprint(images: ImageSet) -> str:
     """SHA-256 of the images, their shape and their labels."""
     content = hashlib.sha256(repr(images.images.shape).encode())
-    content.update(np.ascontiguousarray(images.images).data)
+    for batch in in_batches(images.images):
+        content.update(np.ascontiguousarray(batch).data)
     content.update(np.ascontiguousarray(images.labels, np.int64).data)
     return content.hexdigest()

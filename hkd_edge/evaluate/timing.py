@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hkd_edge.data.stored import Pixels
 from hkd_edge.evaluate.artefacts import Artefact, opened, runs_here
 from hkd_edge_runtime.backends import Backend
 from hkd_edge_runtime.turns import Pace, TimedCall, seconds_in_turns
@@ -23,7 +23,7 @@ _BATCH_SHARE = 10
 
 def time_artefacts(
     artefacts: Sequence[Artefact],
-    images: NDArray[np.uint8],
+    images: Pixels,
     *,
     runs: int,
     threads: int,
@@ -53,7 +53,7 @@ def time_artefacts(
     return list(found)
 
 
-def _call(backend: Backend, images: NDArray[np.uint8], batch: int) -> TimedCall:
+def _call(backend: Backend, images: Pixels, batch: int) -> TimedCall:
     run_one = backend.one_image(bytes)
 
     def one(run: int) -> float:

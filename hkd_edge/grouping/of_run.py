@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hkd_edge.concepts.distances import class_means
 from hkd_edge.concepts.suggest import Evidence
 from hkd_edge.data.augment import Normalization
+from hkd_edge.data.resident import on_device
 from hkd_edge.errors import RunDirectoryError
 from hkd_edge.evaluate.metrics import predict_logits, top1
 from hkd_edge.recipe import Recipe, load_recipe
@@ -87,7 +88,7 @@ def _evidence(context: Context, network: nn.Module, role: str) -> Evidence:
     facts = context.read_json(FACTS_FILE)
     images = context.dataset.train.take(context.split().validation)
     normalize = Normalization(tuple(facts["mean"]), tuple(facts["std"]))
-    pixels = torch.from_numpy(images.images).to(context.device)
+    pixels = on_device(images.images, context.device)
     answers = predict_logits(_Answers(network), pixels, normalize)
     logits, embeddings = answers[:, : len(facts["classes"])], answers[:, len(facts["classes"]) :]
     probabilities = logits.double().softmax(dim=1).cpu()

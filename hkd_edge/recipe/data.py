@@ -12,7 +12,9 @@ from hkd_edge.recipe.section import MAX_SEED, REQUIRED, Section, key, path_key
 OWN_IMAGES = ("folder", "list")  # the data sets that are the user's own files
 FROM_DATA = "folders"  # the value of concepts.hierarchy that takes the concepts which the data come with
 _ROOTS = {"folder": "the folder of images", "list": "the CSV or Parquet file that lists the images"}
-_OF_OWN_IMAGES = ("image_size", "color", "group_by", "test_fraction", "max_unreadable", "group_near_duplicates")
+_OF_OWN_IMAGES = (
+    *("image_size", "color", "group_by", "test_fraction", "max_unreadable", "group_near_duplicates", "memory_mb"),
+)
 
 Side = Annotated[int, Field(ge=4)]  # pixels; smaller pictures show nothing
 
@@ -99,6 +101,12 @@ class Data(Section):
         typical="0 to 0.05",
         ge=0,
         lt=1,
+    )
+    memory_mb: int | None = key(
+        None,
+        "For folder and list: memory in MB (10^6 bytes) that decoded images may take, two copies counted; more of them "
+        "stay in a file and are read batch by batch, to the same result; null = half of what is free.",
+        ge=1,
     )
     balance: Literal["none", "weights"] = key(
         "none",

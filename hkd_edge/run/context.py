@@ -19,15 +19,20 @@ if TYPE_CHECKING:
     import torch
 
     from hkd_edge.data.resident import ResidentData
+    from hkd_edge.train.team import Team
 
 
 class Context:
-    """One run. What costs time (the data set, the device's copy of it) is made when first asked for."""
+    """One run. What costs time (the data set, the device's copy of it) is made when first asked for.
 
-    def __init__(self, recipe: Recipe, run: Path, reporter: Reporter) -> None:
+    The processes of `team` train together; None is this process alone.
+    """
+
+    def __init__(self, recipe: Recipe, run: Path, reporter: Reporter, team: Team | None = None) -> None:
         self.recipe = recipe
         self.run = run
         self.reporter = reporter
+        self._team = team
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -39,7 +44,20 @@ class Context:
         """The device that trains."""
         from hkd_edge.train.device import select_device
 
-        return select_device(self.recipe.device)
+        return select_device(self.recipe.device, self.team)
+
+    @property
+    def team(self) -> Team:
+        """The processes that train together."""
+        from hkd_edge.train.team import ALONE
+
+        return self._team or ALONE
+
+    def dismiss_team(self) -> None:
+        """Lets the other processes go; from here on this one is alone."""
+        self.team.tell(None)
+        self.team.leave()
+        self._team = None
 
     @functools.cached_property
     def precision(self) -> str:

@@ -28,7 +28,8 @@ class Stage:
 
     `inputs` gives what the stage depends on beside earlier stages' files, as JSON; `needs` names those stages; `code`
     names the rooms (folders or modules of hkd_edge) whose source decides the result. `run` does the work, given the
-    stage's key, and returns the files that it wrote.
+    stage's key, and returns the files that it wrote. `help` is what the other processes of a team do meanwhile, which
+    write nothing; None is nothing.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Stage:
     needs: tuple[str, ...]
     code: tuple[str, ...]
     run: Callable[[Context, str], Iterable[Path]]
+    help: Callable[[Context, str], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def run_stage(stage: Stage, context: Context, upstream: Mapping[str, Stamp]) -> 
     started = time.perf_counter()
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)  # from here on until the new stamp is written the stage counts as not done
+    if stage.help is not None:
+        context.team.tell((stage.name, key))
     files = sorted(stage.run(context, key))
     outputs = {file.relative_to(context.run).as_posix(): sha256_file(file) for file in files}
     stamp = Stamp(key, outputs, round(time.perf_counter() - started, 3))

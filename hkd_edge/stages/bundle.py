@@ -62,7 +62,7 @@ def _run(context: Context, key: str) -> list[Path]:
 def _evaluation(context: Context) -> EvaluationSet | None:
     test = context.dataset.test
     drawn = test.take(class_balanced(test.labels, context.recipe.bundle.evaluation_images, context.recipe.seed))
-    return EvaluationSet(drawn.images, drawn.labels) if len(drawn) else None
+    return EvaluationSet(drawn.images[:], drawn.labels) if len(drawn) else None
 
 
 def _source(context: Context, artefact: Artefact, row: Row) -> ArtefactSource:

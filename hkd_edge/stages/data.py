@@ -44,7 +44,7 @@ def _run(context: Context, key: str) -> list[Path]:
     folder.mkdir(exist_ok=True)
     with write_atomically(folder / "split.npz") as temporary:
         np.savez(temporary, **_arrays(context, split))
-    mean, std = pixel_statistics(dataset.train.images[split.train])
+    mean, std = pixel_statistics(dataset.train.take(split.train).images)
     counts = {"train": len(split.train), "validation": len(split.validation), "test": len(dataset.test)}
     facts = {
         "name": dataset.name,

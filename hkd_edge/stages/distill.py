@@ -53,20 +53,29 @@ def _inputs(context: Context) -> Mapping[str, Any]:
 
 
 def _run(context: Context, key: str) -> list[Path]:
-    architecture, data = context.recipe.student.architecture, context.resident
-    student = build_network(context, "student", architecture, len(context.hierarchy().classes))
     (context.run / "student").mkdir(exist_ok=True)
-    context.reporter.note("distill", f"student: {count_parameters(student):,} parameters")
-    if data.labelled is not None and not any(context.recipe.distill.weights.model_dump(exclude={"ce"}).values()):
-        context.reporter.note("distill", "images without a fine label are not seen: no loss but ce has a weight")
-    teachers = teachers_of(context)
-    how, seed = (context.recipe.distill, teachers, context.precision), context.recipe.seed
-    task = DistillTask(student, data, context.hierarchy(), *how, seed=seed)
-    epochs = train(context, "distill", "student", task, context.recipe.distill.training, key)
-    save_student(context.run / STUDENT_FILE, student, architecture, export_spec(context))
+    student, epochs = _distilled(context, key)
+    save_student(context.run / STUDENT_FILE, student, context.recipe.student.architecture, export_spec(context))
     metrics = {"parameters": count_parameters(student), "epochs": epochs}
     write_json_atomically(context.run / METRICS_FILE, metrics)
     return [context.run / STUDENT_FILE, context.run / METRICS_FILE]
+
+
+def _help(context: Context, key: str) -> None:
+    _distilled(context, key)
+
+
+def _distilled(context: Context, key: str) -> tuple[Network, list[dict[str, Any]]]:
+    """The trained student, and its epochs as JSON."""
+    recipe, hierarchy = context.recipe, context.hierarchy()
+    student = build_network(context, "student", recipe.student.architecture, len(hierarchy.classes))
+    context.reporter.note("distill", f"student: {count_parameters(student):,} parameters")
+    data, weights = context.resident, recipe.distill.weights
+    if data.labelled is not None and not any(weights.model_dump(exclude={"ce"}).values()):
+        context.reporter.note("distill", "images without a fine label are not seen: no loss but ce has a weight")
+    how = (recipe.distill, teachers_of(context), context.precision, context.team)
+    task = DistillTask(student, data, hierarchy, *how, seed=recipe.seed)
+    return student, train(context, "distill", "student", task, recipe.distill.training, key)
 
 
 def teachers_of(context: Context) -> Teachers:
@@ -100,13 +109,14 @@ def _answers(context: Context, role: str) -> TeacherAnswers | None:
         return None
     if settings.foreign is not None:
         body = foreign_body(context, role, settings)
-        answers = foreign_answers(context, role, settings, body, views=context.recipe.distill.views)
+        answers = foreign_answers(context, role, settings, body, context.recipe.distill.views, context.team)
         head = saved_head(context, role)
         return answers if head is None else answers.with_head(head)
     folder = _answers_folder(context, role)
-    for stale in folder.parent.glob(f"{role}-*"):
-        if stale != folder:
-            shutil.rmtree(stale)
+    if context.team.first:
+        for stale in folder.parent.glob(f"{role}-*"):
+            if stale != folder:
+                shutil.rmtree(stale)
     return teacher_answers(
         load_teacher(context, role, settings),
         context.resident,
@@ -114,6 +124,7 @@ def _answers(context: Context, role: str) -> TeacherAnswers | None:
         folder,
         context.precision,
         lambda done, total: context.reporter.work(f"{role} teacher answers views", done, total),
+        team=context.team,
     )
 
 
@@ -141,4 +152,5 @@ DISTILL = Stage(
     ("data", "concepts", "teach"),
     (*TRAINING_CODE, "teachers", "stages/foreign", "stages/teach", "stages/distill"),
     _run,
+    _help,
 )

@@ -28,6 +28,7 @@ from hkd_edge.teachers.mapping import groups_of
 from hkd_edge.teachers.network import AdaptedTeacher, ForeignTeacher, foreign_teacher
 from hkd_edge.teachers.probe import Labels, columns_of, fit_linear_head
 from hkd_edge.teachers.saved import SavedTeacher, TeacherInput, columns_for, read_teacher, save_teacher
+from hkd_edge.train.team import ALONE, Team
 from hkd_edge_runtime.files import copy_atomically, sha256_file
 
 _EXAMPLES = 2  # images that a foreign network is tried on before it gets them all
@@ -129,14 +130,15 @@ def foreign_body(context: Context, role: str, settings: Teacher) -> ForeignTeach
 
 
 def foreign_answers(
-    context: Context, role: str, settings: Teacher, body: ForeignTeacher, *, views: int
+    context: Context, role: str, settings: Teacher, body: ForeignTeacher, views: int, team: Team = ALONE
 ) -> TeacherAnswers:
     """The answers of the network without its head to the first `views` views, from the run's cache or made now."""
     cache = context.run / "cache"
     folder = cache / f"foreign-{role}-{_answers_key(context, role, settings)[:16]}"
-    for stale in cache.glob(f"foreign-{role}-*"):
-        if stale != folder:
-            shutil.rmtree(stale)
+    if team.first:
+        for stale in cache.glob(f"foreign-{role}-*"):
+            if stale != folder:
+                shutil.rmtree(stale)
     return teacher_answers(
         body,
         context.resident,
@@ -145,6 +147,7 @@ def foreign_answers(
         context.precision,
         lambda done, total: context.reporter.work(f"{role} teacher answers views", done, total),
         silent_axes=body.silent_axes,
+        team=team,
     )
 
 

@@ -78,6 +78,7 @@ def train(context: Context, stage: str, role: str, task: Task, settings: Any, ke
         context.device,
         context.run / "checkpoints" / f"{role}.pt",
         digest([key, role]),
+        context.team,
     )
     images = job.steps_per_epoch * job.batch_size
     history = fit(task, job, context.reporter.training(stage, role, _TITLES[role], images))
@@ -105,27 +106,40 @@ def _run(context: Context, key: str) -> list[Path]:
     return [*(teacher_file(context, role) for role in metrics), folder / "metrics.json"]
 
 
+def _help(context: Context, key: str) -> None:
+    for role, settings in named_teachers(context).items():
+        if settings.training is not None:
+            _taught(context, role, settings, key)
+
+
 def _made(context: Context, role: str, settings: Teacher, key: str) -> dict[str, Any]:
     """Writes the teacher's file; its metrics."""
     if settings.foreign is not None:
         return make_foreign(context, role, settings)
     if settings.checkpoint is not None:
         return take_checkpoint(context, role, settings)
-    if settings.architecture is None or settings.training is None:
-        raise ValueError("teacher: expected architecture and training, which the recipe's rules ask for, got none.")
-    network = build_network(context, role, settings.architecture, teacher_outputs(context, role))
-    context.reporter.note("teach", f"{role} teacher: {count_parameters(network):,} parameters, {_where(context)}")
-    epochs = train(context, "teach", role, _task(context, role, network, settings.training), settings.training, key)
+    network, epochs = _taught(context, role, settings, key)
     weights = network.state_dict()
     saved = SavedTeacher(role, context.hierarchy(), images_of(context), settings.architecture, None, weights)
     save_teacher(teacher_file(context, role), saved)
     return {"parameters": count_parameters(network), "epochs": epochs}
 
 
+def _taught(context: Context, role: str, settings: Teacher, key: str) -> tuple[Network, list[dict[str, Any]]]:
+    """The trained teacher of `role`, and its epochs as JSON."""
+    if settings.architecture is None or settings.training is None:
+        raise ValueError("teacher: expected architecture and training, which the recipe's rules ask for, got none.")
+    network = build_network(context, role, settings.architecture, teacher_outputs(context, role))
+    context.reporter.note("teach", f"{role} teacher: {count_parameters(network):,} parameters, {_where(context)}")
+    task = _task(context, role, network, settings.training)
+    return network, train(context, "teach", role, task, settings.training, key)
+
+
 def _task(context: Context, role: str, network: Network, training: Training) -> Task:
+    how = (training, context.precision, context.team)
     if role == "concept":
-        return ConceptTeacherTask(network, context.resident, context.hierarchy(), training, context.precision)
-    return TaskTeacherTask(network, context.resident, training, context.precision)
+        return ConceptTeacherTask(network, context.resident, context.hierarchy(), *how)
+    return TaskTeacherTask(network, context.resident, *how)
 
 
 def _described(settings: Teacher) -> dict[str, Any]:
@@ -135,9 +149,9 @@ def _described(settings: Teacher) -> dict[str, Any]:
 
 def _where(context: Context) -> str:
     threads = f" ({torch.get_num_threads()} threads)" if context.device.type == "cpu" else ""
-    return f"{context.precision} on {context.device}{threads}"
+    processes = f" in {context.team.size} processes" if context.team.size > 1 else ""
+    return f"{context.precision} on {context.device}{threads}{processes}"
 
 
-TEACH = Stage(
-    "teach", _inputs, ("data", "concepts"), (*TRAINING_CODE, "teachers", "stages/foreign", "stages/teach"), _run
-)
+TEACH_CODE = (*TRAINING_CODE, "teachers", "stages/foreign", "stages/teach")
+TEACH = Stage("teach", _inputs, ("data", "concepts"), TEACH_CODE, _run, _help)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from hkd_edge.data.dataset import ImageSet
+from hkd_edge.data.resident import on_device
 from hkd_edge.errors import GateError
 from hkd_edge.evaluate.accuracy import outputs_from_logits
 from hkd_edge.evaluate.artefacts import Artefact
@@ -64,9 +64,7 @@ def subject_of(
 
 def _logits(context: Context, network: nn.Module, images: ImageSet) -> NDArray[np.float32]:
     """Logits (N, outputs) in fp32, by torch on the training device."""
-    pixels = torch.tensor(
-        images.images, device=context.device
-    )  # a copy: arrays read from packages cannot be written to
+    pixels = on_device(images.images, context.device)
     return predict_logits(network, pixels, context.resident.normalize).cpu().numpy()
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from statistics import fmean
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hkd_edge.data.dataset import ImageSet
+from hkd_edge.data.resident import on_device
 from hkd_edge.evaluate.accuracy import measure_accuracy, outputs_from_logits
 from hkd_edge.evaluate.metrics import predict_logits
 from hkd_edge.evaluate.reliability import calibration_error_percent
@@ -34,7 +34,7 @@ def measure_student(context: Context, unmet: str) -> tuple[Measures, Measures]:
     normalize = context.resident.normalize
 
     def logits_of(images: ImageSet) -> NDArray[np.float32]:
-        logits = predict_logits(student, torch.from_numpy(images.images).to(context.device), normalize)
+        logits = predict_logits(student, on_device(images.images, context.device), normalize)
         return logits.cpu().numpy()
 
     validation = dataset.train.take(context.split().validation)

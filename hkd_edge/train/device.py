@@ -7,22 +7,35 @@ from contextlib import AbstractContextManager
 import torch
 
 from hkd_edge.errors import TrainingError
+from hkd_edge.train.team import ALONE, Team
 
 
-def select_device(wanted: str) -> torch.device:
+def select_device(wanted: str, team: Team = ALONE) -> torch.device:
     """The device that the recipe wants: "auto" is a CUDA device if there is one, else the CPU.
 
+    Each process of a team has a CUDA device of its own, by its number on its machine.
+
     Raises:
-        TrainingError: if a CUDA device is wanted that is not there.
+        TrainingError: if a CUDA device is wanted that is not there, or by several processes.
     """
     if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(wanted)
+    if team.size > 1 and device.type == "cuda":
+        if device.index is not None:
+            raise TrainingError(
+                f"recipe.device: expected auto, cpu or cuda for {team.size} processes, each of which has a device of "
+                f"its own, got {wanted!r}. Use --set device=cuda."
+            )
+        device = torch.device("cuda", team.local_rank)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise TrainingError(
-            f"recipe.device: expected a CUDA device that is there, got {wanted!r} with "
-            f"{torch.cuda.device_count()} device(s) visible. Use --set device=auto or device=cpu."
+            f"recipe.device: expected a CUDA device that is there, got '{device}' with "
+            f"{torch.cuda.device_count()} device(s) visible. Use --set device=auto or device=cpu"
+            + (", or start fewer processes." if team.size > 1 else ".")
         )
+    if team.size > 1 and device.type == "cuda":
+        torch.cuda.set_device(device)  # NCCL takes the current device for a process's own
     return device
 
 

@@ -16,9 +16,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from hkd_edge.data.augment import generator_for
 from hkd_edge.errors import TrainingError
 from hkd_edge.recipe.schema import Training
+from hkd_edge.train.batch_norm import norm_over
 from hkd_edge.train.checkpoint import load_checkpoint, save_checkpoint
 from hkd_edge.train.memory import keep_freed_memory
 from hkd_edge.train.optimizer import learning_rate_factor, make_optimizer
+from hkd_edge.train.team import ALONE, Team
 
 _ORDER_STREAM = 1  # keeps the order of the images apart from what else is drawn from the same seed
 _EMA_EVERY_STEPS = 4  # an average of every 4th step is as good, at a quarter of the cost
@@ -40,7 +42,10 @@ class Task(Protocol):
     module: nn.Module
 
     def loss(self, epoch: int, indices: Tensor) -> Tensor:
-        """The scalar loss of the training images at `indices` (B,) in `epoch` (0, 1, ...)."""
+        """The scalar loss of the training images at `indices` (B,) in `epoch` (0, 1, ...).
+
+        A process of a team is given the whole batch, and its loss is that of the whole batch.
+        """
 
     def accuracies(self, epoch: int, module: nn.Module) -> dict[str, float]:
         """Accuracies in percent of `module` (of the kind of `self.module`) on the validation images, by name.
@@ -51,7 +56,10 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Fit:
-    """One training: settings, number of training images, seed, and the checkpoint that belongs to `key` alone."""
+    """One training: settings, number of training images, seed, and the checkpoint that belongs to `key` alone.
+
+    The processes of `team` train together.
+    """
 
     settings: Training
     image_count: int
@@ -59,6 +67,7 @@ class Fit:
     device: torch.device
     checkpoint: Path
     key: str
+    team: Team = ALONE
 
     @property
     def batch_size(self) -> int:
@@ -87,10 +96,14 @@ def fit(task: Task, job: Fit, progress: Progress) -> list[EpochResult]:
     Goes on from `job.checkpoint` if that is there for the same `job.key`. The result is the same as without the
     break: the order of the images and their views depend on (seed, epoch) alone.
 
+    A checkpoint of one process is gone on with by several, and the other way round.
+
     Raises:
-        TrainingError: if the loss is not finite.
+        TrainingError: if the loss is not finite, or a batch has fewer images than there are processes.
+        ProcessLostError: if another process of the team has ended.
     """
     keep_freed_memory()
+    _begin_together(task.module, job)
     run = Run(task, job)
     run.restore()
     for result in run.history:
@@ -129,7 +142,7 @@ class Run:
         for loss in self.steps(epoch, progress):
             total += loss
         mean = total.item() / job.steps_per_epoch
-        if not math.isfinite(mean):
+        if not math.isfinite(mean) and job.team.first:
             raise TrainingError(
                 f"expected a finite training loss, got {mean} in epoch {epoch + 1}. "
                 "Lower the learning rate (recipe key training.learning_rate) or raise warmup_fraction."
@@ -150,6 +163,7 @@ class Run:
             loss = self.task.loss(epoch, order[step * job.batch_size : (step + 1) * job.batch_size])
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            job.team.average_gradients(self.task.module)
             self.optimizer.step()
             if self.average is not None and done % _EMA_EVERY_STEPS == 0:
                 self.average.update_parameters(self.task.module)
@@ -158,6 +172,8 @@ class Run:
 
     def save(self) -> None:
         """Writes the checkpoint; a kill at any moment leaves the old one or the new one."""
+        if not self.job.team.first:
+            return
         save_checkpoint(
             self.job.checkpoint,
             {
@@ -171,7 +187,8 @@ class Run:
 
     def restore(self) -> None:
         """Takes up the checkpoint of the same key, if there is one."""
-        state = load_checkpoint(self.job.checkpoint, self.job.key, self.job.device)
+        job = self.job
+        state = job.team.from_first(lambda: load_checkpoint(job.checkpoint, job.key, torch.device("cpu")))
         if state is None:
             return
         self.task.module.load_state_dict(state["module"])
@@ -179,6 +196,23 @@ class Run:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.history = [EpochResult(**result) for result in state["history"]]
+
+
+def _begin_together(module: nn.Module, job: Fit) -> None:
+    """Gives all processes of a team the first one's weights, and batch norms over whole batches."""
+    if job.team.size == 1:
+        return
+    if job.batch_size < job.team.size:
+        raise TrainingError(
+            f"expected at least one image of a batch for each of {job.team.size} processes, got batches of "
+            f"{job.batch_size}. Raise training.batch_size, or start fewer processes."
+        )
+    norm_over(job.team, module)
+    module.load_state_dict(job.team.from_first(lambda: _on_cpu(module)))
+
+
+def _on_cpu(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in module.state_dict().items()}
 
 
 def _average(module: nn.Module, decay: float) -> AveragedModel | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,14 +14,15 @@ from hkd_edge.data import memory, picture_cache, pictures
 from hkd_edge.data.fit import input_spec
 from hkd_edge.data.folder import list_folder
 from hkd_edge.data.listing import Listing
-from hkd_edge.data.memory import free_memory_bytes, refuse_beyond_memory
+from hkd_edge.data.memory import fits_into_memory, free_memory_bytes, refuse_beyond_disk
 from hkd_edge.data.picture_cache import cache_folder, decoded
-from hkd_edge.data.pictures import Decoded, decode
+from hkd_edge.data.pictures import Decoded, Room, decode
 from hkd_edge.errors import DataError
 from hkd_edge_runtime.preprocess import read_image
 from tests.data.drawn import draw
 
 SIZE = (24, 32)
+NO_FILE = Room(Path("/nowhere/images.npy"))  # all of it fits into memory
 
 
 def silent(*_: object) -> None:
@@ -28,7 +30,7 @@ def silent(*_: object) -> None:
 
 
 def decoded_of(root: Path, color: str = "auto") -> Decoded:
-    return decode(list_folder(root).entries, SIZE, color, silent)
+    return decode(list_folder(root).entries, SIZE, color, silent, NO_FILE)
 
 
 @pytest.fixture
@@ -102,17 +104,27 @@ def test_what_cannot_be_read_is_told_with_its_reason_and_the_rest_is_read(tmp_pa
 
 def test_progress_is_told_of_both_passes(kinds: Path) -> None:
     heard = []
-    decode(list_folder(kinds).entries, SIZE, "rgb", lambda *told: heard.append(told))
+    decode(list_folder(kinds).entries, SIZE, "rgb", lambda *told: heard.append(told), NO_FILE)
     assert heard == [("look at images", 8, 8), ("decode images", 8, 8)]
 
 
-def test_images_beyond_memory_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 10**9)
-    refuse_beyond_memory(10_000, (128, 128, 3))
+def test_two_copies_may_take_half_of_what_is_free_or_what_the_recipe_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2 * 10**9)
+    assert fits_into_memory(10_000, (128, 128, 3))
+    assert not fits_into_memory(10_000, (130, 130, 3))
+    assert fits_into_memory(10_000, (224, 224, 3), 3011)
+    assert not fits_into_memory(10_000, (224, 224, 3), 3010)
+
+
+def test_images_beyond_the_disk_are_refused_before_they_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**9))
+    refuse_beyond_disk(10_000, (128, 128, 3), tmp_path)
     with pytest.raises(DataError) as caught:
-        refuse_beyond_memory(10_000, (224, 224, 3))
-    assert "expected 10,000 images of 224 x 224 x 3 to fit into memory, which takes 3.0 GB" in str(caught.value)
-    assert "got 1.0 GB free. Make image_size smaller (about 129 would do)" in str(caught.value)
+        refuse_beyond_disk(10_000, (224, 224, 3), tmp_path)
+    assert "expected 10,000 images of 224 x 224 x 3, which do not fit into memory, to fit into" in str(caught.value)
+    assert "1.5 GB, got 1.0 GB free. Make image_size smaller (about 182 would do)" in str(caught.value)
 
 
 def test_free_memory_is_more_than_this_test_needs_and_less_than_no_limit() -> None:
@@ -190,4 +202,4 @@ def test_ctrl_c_ends_decoding_soon(listing: Listing, monkeypatch: pytest.MonkeyP
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        decode(listing.entries, SIZE, "rgb", stop)
+        decode(listing.entries, SIZE, "rgb", stop, NO_FILE)

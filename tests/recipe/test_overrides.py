@@ -82,7 +82,7 @@ def test_an_override_inside_something_that_is_no_section_leaves_that_to_be_told(
     assert told == (
         "x.yaml:3: recipe.data: expected a section with the keys dataset, root, download, image_size, color, "
         "validation_fraction, test_fraction, split_seed, label_fraction, label_seed, unlabelled_classes, group_by, "
-        'group_near_duplicates, max_unreadable, balance, got "digits".'
+        'group_near_duplicates, max_unreadable, memory_mb, balance, got "digits".'
     )
 
 
