@@ -32,6 +32,11 @@ from hkd_edge.train.team import ALONE, Team
 from hkd_edge_runtime.files import copy_atomically, sha256_file
 
 _EXAMPLES = 2  # images that a foreign network is tried on before it gets them all
+# The source that decides the answers of a foreign network without its head.
+_CODE = (
+    *("data", "models/from_torchvision", "distill/cache"),
+    *("teachers/images", "teachers/mapping", "teachers/network", "teachers/onnx_trunk", "teachers/torch_trunk"),
+)
 # What of `foreign` its answers do not depend on: how a head is trained on them.
 _OF_THE_HEAD = {"head", "head_decay"}
 
@@ -162,7 +167,7 @@ def _answers_key(context: Context, role: str, settings: Teacher) -> str:
             "fingerprint": context.dataset.fingerprint,
             "views": _views(context.recipe),
             "precision": context.precision,
-            "code": [code_digest(room) for room in ("data", "teachers", "models/from_torchvision", "distill/cache")],
+            "code": [code_digest(room) for room in _CODE],
         }
     )
 
