@@ -67,7 +67,9 @@ def test_a_foreign_network_teaches_by_its_embedding_and_a_head(digits, onnx_file
     logits, embedding = teacher.answer(context.resident.view_batch(1, indices))
     torch.testing.assert_close(answers.logits(1, indices), logits, atol=1e-2, rtol=1e-2)
     torch.testing.assert_close(answers.embeddings(1, indices), embedding, atol=1e-2, rtol=1e-2)
-    assert [path.name for path in sorted((context.run / "cache").glob("*/*"))] == ["view_000.npz", "view_001.npz"]
+    assert [path.name for path in sorted((context.run / "cache").glob("*/*"))] == [
+        f"view_{view:03}.{kind}.npy" for view in range(2) for kind in ("embeddings", "logits")
+    ]
 
 
 def test_a_head_beats_the_most_frequent_concept(digits, onnx_file):
