@@ -116,7 +116,7 @@ def contrasts_with(report: Report, baseline: str, measures: tuple[str, ...] = (T
 
 
 def efficiency_table(report: Report) -> Table | None:
-    """A row for each method and student: labels needed for what scratch reaches with all; None where that is unknown."""
+    """A row for each method and student: labels needed for what scratch reaches with all; None if unknown."""
     rows = tuple(
         (each.method, each.student, f"{each.wanted:.2f}", _labels_needed(each)) for each in report.efficiencies
     )

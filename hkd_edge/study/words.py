@@ -57,9 +57,10 @@ def notes(report: Report) -> Iterator[str]:
     if report.searches:
         yield (
             "Searches: as many trials for each method, student and label budget that has something to search, by "
-            "Optuna's TPE on validation images alone; the first trial is the recipe as it is, where that lies within the "
-            "ranges. The best trial's values are those of the method in its setting; classes left out use those of all labels. "
-            "The best of many trials is lucky on its own seeds: compare methods by the cells, not by the trials."
+            "Optuna's TPE on validation images alone; the first trial is the recipe as it is, where that lies within "
+            "the ranges. The best trial's values are those of the method in its setting; classes left out use those "
+            "of all labels. The best of many trials is lucky on its own seeds: compare methods by the cells, not by "
+            "the trials."
         )
     yield (
         "Severity: the mean share of axes on which a wrong answer does not keep the right concept. Unmet classes: each "
