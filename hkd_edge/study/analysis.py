@@ -277,7 +277,7 @@ def labels_needed(by_budget: Mapping[float, float], wanted: float) -> float | No
         below, above = by_budget[fewer], by_budget[more]
         if above >= wanted:
             way = (wanted - below) / (above - below)
-            return round(fewer * (more / fewer) ** way, 4)
+            return float(round(fewer * (more / fewer) ** way, 4))
     return None
 
 

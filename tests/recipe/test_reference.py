@@ -16,7 +16,7 @@ def row(key: str) -> str:
 
 
 def test_a_key_has_limits_unit_default_and_typical_values() -> None:
-    assert row("temperature").startswith("| `temperature` | a number > 0 | `4.0` | 1 to 10 | Divides the logits")
+    assert row("ema_decay").startswith("| `ema_decay` | a number >= 0 and < 1 | `0.0` | 0 or 0.99 to 0.9999 | Decay per step")
     assert "| a whole number >= 0 (pixels) | `0` | 0 to 4 |" in row("shift_px")
     assert "| a number > 0 and < 1 (0 to 1) | `0.1` |" in row("validation_fraction")
     assert "| required |" in row("dataset")
@@ -34,8 +34,8 @@ def test_a_section_that_stands_in_several_places_is_described_once() -> None:
 
 def test_each_section_has_the_rows_of_its_keys() -> None:
     rows = len(re.findall(r"^\| `", PAGE, re.MULTILINE))
-    repeated = [f"{role}.{part}" for role in ("task_teacher", "student") for part in ("architecture",)]
-    repeated += ["task_teacher", "task_teacher.training", "distill.training"]
+    repeated = ["student.architecture", "distill.training", "task_teacher"]
+    repeated += [f"task_teacher.{part}" for part in ("architecture", "training", "foreign", "foreign.input")]
     counted_again = sum(len(keys_of(node_at(tuple(path.split("."))))) for path in repeated)
     assert rows == len(all_keys()) - counted_again
 
