@@ -155,7 +155,8 @@ def assert_answers_of_files_are_those_of_the_evaluation(run: Path, root: Path, n
         zip(dataset.origin.test_names, dataset.test.images, strict=True)
     )
     answers, compared = read_answers(run), 0
-    for row in read_validation(run).rows:
+    here = [row for row in read_validation(run).rows if row.target != "tensorrt"]  # needs a GPU, has tests of its own
+    for row in here:
         judged = dict(zip(dataset.origin.test_names, answers[row.array], strict=True))
         with load(run / "bundle", row.target, row.precision) as model:
             for name in sorted({*dataset.origin.test_names, *names}):
