@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_told_with_its_reason_and_the_rest_is_read(tmp_pa
     found = decoded_of(tmp_path)
     assert (len(found.images), [picture is None for picture in found.pictures]) == (1, [False] + [True] * 5)
     assert "image file is truncated" in found.reasons[1]
-    assert found.reasons[2:4] == ("cannot identify its format",) * 2
+    assert found.reasons[2:4] == ("the file is empty (0 bytes)", "cannot identify its format")
     assert found.reasons[4:] == ("No such file or directory", "not a regular file")
 
 

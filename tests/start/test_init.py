@@ -91,7 +91,7 @@ def test_series_in_file_names_are_warned_of_until_they_are_kept_together(photos:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{file.parent.name}-{int(file.stem) % 4}_{file.name}").write_bytes(file.read_bytes())
     told = called("init", tmp_path / "one", "--data", tmp_path / "photos", "--image-size", "16").output
-    assert "warning: file names look like series (ball-0_..., 4 of them in class 'ball')" in told
+    assert "warning: file names look like series (box-0_..., 4 of them in class 'box')" in told
     grouped = ("--group-by", "^(.*[^0-9])[0-9]+[.]", "--max-unreadable", "0.02")
     result = called("init", tmp_path / "two", "--data", tmp_path / "photos", "--image-size", "16", *grouped)
     assert result.exit_code == 0, result.output

@@ -132,7 +132,6 @@ LOOSE = {
     "validate.int8_must_be_faster": "false",
     "validate.latency_runs": 5,
     "validate.selective.accuracy": 50,
-    "export.targets": "[onnxruntime,openvino]",
     "export.precisions": "[fp32,int8]",
     "export.calibration_images": 40,
 }
@@ -156,7 +155,8 @@ def assert_answers_of_files_are_those_of_the_evaluation(run: Path, root: Path, n
         zip(dataset.origin.test_names, dataset.test.images, strict=True)
     )
     answers, compared = read_answers(run), 0
-    for row in read_validation(run).rows:
+    here = [row for row in read_validation(run).rows if row.target != "tensorrt"]  # needs a GPU, has tests of its own
+    for row in here:
         judged = dict(zip(dataset.origin.test_names, answers[row.array], strict=True))
         with load(run / "bundle", row.target, row.precision) as model:
             for name in sorted({*dataset.origin.test_names, *names}):
@@ -186,11 +186,13 @@ def test_each_image_size_goes_the_whole_way_and_the_wrapper_answers_files_as_the
     root = tmp_path / "photos"
     plants = plant(root, write_pictures(root, drawn(), 100, seed=2, sizes=odd_sizes(side)))
     assert called("init", tmp_path, "--data", root, "--image-size", str(side), *RELAXED).exit_code == 0
-    result = called("run", tmp_path / "recipe.yaml", "-o", tmp_path / "run", *loose())
+    targets = "[onnxruntime]" if side == 32 else "[onnxruntime,openvino]"  # the slow ones try both
+    targeted = ("--set", f"export.targets={targets}")
+    result = called("run", tmp_path / "recipe.yaml", "-o", tmp_path / "run", *loose(), *targeted)
     assert result.exit_code == 0, result.exception or result.output
     names = {*plants.odd.values(), *plants.turned.values()}
     compared = assert_answers_of_files_are_those_of_the_evaluation(tmp_path / "run", root, names)
-    assert compared >= 4 * len(names)
+    assert compared >= (2 if side == 32 else 4) * len(names)
     assert len(names) == 14
 
 
