@@ -171,6 +171,7 @@ def distil_within_limit(tmp_path: Path, memory_mb: str) -> subprocess.CompletedP
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit of a process's data is Linux's")
 def test_a_folder_larger_than_the_limit_of_memory_trains(tmp_path: Path) -> None:
     assert IMAGES_MB > 1.3 * MEMORY_MB
