@@ -20,9 +20,9 @@ from hkd_edge.errors import ProcessLostError
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = ("--set", "teacher.training.epochs=1", "--set", "distill.training.epochs=1")
 LONG = ("--set", "teacher.training.epochs=400", "--set", "distill.training.epochs=3")
-# Training enlarges any difference, that of rounding too: 1e-7 in the first weights was 6e-7 after 16 steps of digits, and
-# 3e-3 after 48. 16 are compared here; mistakes in the mathematics are looked for in tests/train/test_team.py.
-TOLERANCE = 1e-3
+# After 16 steps of teacher and student each, two processes differed from one by 1e-6, and so did two threads. Training
+# enlarges any difference: 1e-7 in the first weights was 3e-3 after 48 steps. Mathematics: tests/train/test_team.py.
+TOLERANCE = 1e-4
 MODULE = [sys.executable, "-m", "hkd_edge"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--log-dir", os.devnull]
 

@@ -3,6 +3,7 @@
 python distil_within_limit.py RECIPE RUN MB
 """
 
+import importlib
 import resource
 import sys
 from pathlib import Path
@@ -17,7 +18,12 @@ from hkd_edge.report.progress import Reporter
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    torch.nn.functional.conv2d(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 3, 3))  # loads what convolutions need
+    # What a first step imports and loads is none of the images' memory.
+    layer = torch.nn.Conv2d(1, 1, 3)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, foreach=True)
+    layer(torch.zeros(1, 1, 8, 8)).sum().backward()
+    optimizer.step()
+    importlib.import_module("torch._dynamo")
     limit = (_used_bytes("VmData") or 0) + int(sys.argv[3]) * 10**6
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     reporter = Reporter(Console(stderr=True))
