@@ -16,7 +16,9 @@ def row(key: str) -> str:
 
 
 def test_a_key_has_limits_unit_default_and_typical_values() -> None:
-    assert row("ema_decay").startswith("| `ema_decay` | a number >= 0 and < 1 | `0.0` | 0 or 0.99 to 0.9999 | Decay per step")
+    assert row("ema_decay").startswith(
+        "| `ema_decay` | a number >= 0 and < 1 | `0.0` | 0 or 0.99 to 0.9999 | Decay per step"
+    )
     assert "| a whole number >= 0 (pixels) | `0` | 0 to 4 |" in row("shift_px")
     assert "| a number > 0 and < 1 (0 to 1) | `0.1` |" in row("validation_fraction")
     assert "| required |" in row("dataset")
