@@ -1,4 +1,4 @@
-"""A folder of labelled images: one subfolder for each class, with its images."""
+"""A folder of labelled images: one subfolder for each class, with its images, maybe inside folders of concepts."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hkd_edge_runtime.preprocess import Pixels
 
 Labels = npt.NDArray[np.int64]
+_UNLABELLED = ("_unlabelled", "_unlabeled")
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,11 @@ class LabelledFolder:
 def find_labelled(folder: str | os.PathLike[str], labels: tuple[str, ...]) -> LabelledFolder:
     """The images in the subfolders of `folder`, which are named as `labels` are, with `/` written as `_`.
 
-    Hidden files and folders are passed over; classes may be missing.
+    Subfolders may lie in folders of concepts, any number deep, as in training data. Hidden files and folders are passed
+    over, and so are `_unlabelled` ones; classes may be missing.
 
     Raises:
-        InputError: if there is no such folder, a subfolder is named as no class, or there are no images.
+        InputError: if there is no such folder, a folder with images is named as no class, or there are no images.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -55,8 +57,7 @@ def find_labelled(folder: str | os.PathLike[str], labels: tuple[str, ...]) -> La
     index = {label.replace("/", "_"): number for number, label in enumerate(labels)}
     found = [
         (path, _class_of(subfolder, index))
-        for subfolder in _visible(folder)
-        if subfolder.is_dir()
+        for subfolder in _subfolders(folder)
         for path in _visible(subfolder)
         if path.is_file()
     ]
@@ -64,6 +65,14 @@ def find_labelled(folder: str | os.PathLike[str], labels: tuple[str, ...]) -> La
         raise InputError(f"{folder}: expected subfolders named {', '.join(index)} with images, found no image.")
     paths, classes = zip(*found, strict=True)
     return LabelledFolder(paths, classes)
+
+
+def _subfolders(folder: Path) -> Iterator[Path]:
+    """Every folder below `folder`, each before those in it."""
+    for entry in _visible(folder):
+        if entry.is_dir() and entry.name not in _UNLABELLED:
+            yield entry
+            yield from _subfolders(entry)
 
 
 def _class_of(subfolder: Path, index: dict[str, int]) -> int:

@@ -32,6 +32,17 @@ def test_subfolders_are_classes_with_a_slash_written_as_an_underscore(tmp_path: 
     ]
 
 
+def test_classes_may_lie_in_folders_of_concepts(tmp_path: Path) -> None:
+    write_image(tmp_path / "tops/warm/Coat/a.png", 1)
+    write_image(tmp_path / "Bag/b.png", 2)
+    write_image(tmp_path / "tops/_unlabelled/c.png", 3)
+    found = find_labelled(tmp_path, LABELS)
+    assert [(path.name, label) for path, label in zip(found.paths, found.classes, strict=True)] == [
+        ("b.png", 2),
+        ("a.png", 1),
+    ]
+
+
 def test_images_come_fitted_to_the_model_and_some_at_a_time(tmp_path: Path) -> None:
     for index in range(5):
         write_image(tmp_path / f"Coat/{index}.png", 10 * index)
