@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
         ("hkd-edge bundle verify sm", ["plain,small.hkd"]),
         ("hkd-edge export my.yaml --target open", ["plain,openvino"]),
         ("hkd-edge predict x --precision i", ["plain,int8"]),
-        ("hkd-edge study digits_", ["plain,digits_unmet"]),
+        ("hkd-edge study digits_u", ["plain,digits_unmet"]),
         ("hkd-edge run digits --re", ["plain,--resume"]),
     ],
 )

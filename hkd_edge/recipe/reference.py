@@ -32,6 +32,8 @@ _UNITS_OF_NAMES = {
     **{name: name for name in ("epochs", "threads", "blocks", "views")},
     "_runs": "runs",
     "starts": "processes",
+    "per_concept": "subclasses",
+    "size": "pixels",  # the last: batch_size ends so too
 }
 _UNITS_OF_WORDS = {
     "percentage points": "percentage points",

@@ -34,7 +34,18 @@ def test_every_number_of_a_recipe_says_what_it_counts_or_measures() -> None:
 
     rows = [line.split(" | ") for line in recipe_reference().splitlines() if line.startswith("| `")]
     silent = {row[0].strip("| `") for row in rows if re.search("a (whole )?number", row[1]) and row[1][-1] != ")"}
-    factors = {"learning_rate", "momentum", "weight_decay", "ema_decay", "temperature", "expansion"}
+    factors = {
+        "alpha",
+        "beta",
+        "head_decay",
+        "zoom_fraction",
+        "learning_rate",
+        "momentum",
+        "weight_decay",
+        "ema_decay",
+        "temperature",
+        "expansion",
+    }
     weights = set(node_at(("distill", "weights"))["properties"])
     assert silent <= factors | weights | {"version", "seed", "split_seed", "label_seed", "opset"}
 

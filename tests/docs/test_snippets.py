@@ -26,6 +26,7 @@ from hkd_edge.concepts.load import classes_named_in, load_hierarchy
 from hkd_edge.recipe import Recipe, load_recipe
 from hkd_edge.recipe.architecture import ArchitectureOrName
 from hkd_edge.study.load import load_study
+from hkd_edge.teachers.mapping import load_class_names, load_mapping
 from hkd_edge_runtime import BundleError, MissingBackendError, load
 from hkd_edge_runtime.__main__ import command_parser
 from tests.docs.command_tree import COMMANDS
@@ -196,8 +197,14 @@ YAML = list(blocks_in("yaml"))
 def test_yaml_loads_as_what_it_is(name: str, block: Block, tmp_path: Path) -> None:
     value = yaml.safe_load(block.text)
     path = tmp_path / "x.yaml"
-    if "methods" in value:
+    if "search" in value:
+        _load_study(f"{text_of('recipes/studies/digits_search.yaml').partition('methods:')[0]}{block.text}", path)
+    elif "methods" in value:
         _load_study(block.text, path)
+    elif "axes" in value and name == "docs/teachers.md":
+        path.write_text(block.text, encoding="utf-8")
+        groups = {axis: tuple(concepts) for axis, concepts in value["axes"].items()}
+        assert load_mapping(path, groups, "concept", load_class_names("imagenet", 1000), 1000).sizes == (2,)
     elif "axes" in value:
         path.write_text(block.text, encoding="utf-8")
         load_hierarchy(path, classes_named_in(path))
@@ -218,8 +225,9 @@ def _load_study(text: str, path: Path) -> None:
 def _load_part_of_a_recipe(part: dict[str, Any], path: Path) -> None:
     """What is not in it comes from the recipe `digits`, without what needs its concepts."""
     whole = yaml.safe_load(text_of("recipes/digits.yaml"))
-    for key in ("teacher", "concepts"):
-        whole.pop(key, None)
+    del whole["teacher"]
+    if "teacher" not in part:
+        del whole["concepts"]
     whole["distill"]["weights"] = {"ce": 1.0}
     path.write_text(yaml.safe_dump({**whole, **part}), encoding="utf-8")
     load_recipe(str(path))

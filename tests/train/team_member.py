@@ -113,7 +113,7 @@ def network(outputs: int) -> Network:
 
 
 def _answers(teacher: Network, data: ResidentData, folder: Path, team: Team) -> TeacherAnswers:
-    return teacher_answers(teacher, data, VIEWS, folder, "fp32", lambda done, views: None, team)
+    return teacher_answers(teacher, data, VIEWS, folder, "fp32", lambda done, views: None, team=team)
 
 
 def _trained(task: Task, images: int, team: Team) -> dict[str, Any]:
