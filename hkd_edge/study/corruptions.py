@@ -42,7 +42,7 @@ def corrupted_top1(
     """
     chosen = _subset(images)
     labels = torch.from_numpy(chosen.labels).to(device)
-    pixels = torch.from_numpy(chosen.images).to(device)
+    pixels = torch.from_numpy(np.array(chosen.images[:])).to(device)
     return {
         kind: tuple(
             top1(predict_logits(network, corrupted(pixels, kind, strength), normalize), labels)

@@ -60,7 +60,9 @@ def write_recipe(folder: Path, size: str, color: str, *, nested: bool) -> Path:
 @pytest.mark.parametrize(
     ("size", "color", "nested", "shape"),
     [
-        ("32", "auto", True, (32, 32, 3)),
+        pytest.param(
+            "32", "auto", True, (32, 32, 3), marks=pytest.mark.slow
+        ),  # as tests/start/test_photographs.py does
         pytest.param("64", "rgb", False, (64, 64, 3), marks=pytest.mark.slow),
         pytest.param("[48, 64]", "grey", True, (48, 64, 1), marks=pytest.mark.slow),
     ],
