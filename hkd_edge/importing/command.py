@@ -58,8 +58,7 @@ def _lines(source: Source, written: Written, folder: Path) -> Iterator[str]:
     beside = f", {without:,} of them without a class" if without else ""
     classes = sum(label is not None for label in written.classes)
     yield f"images       {sum(written.classes.values()):,} of {classes} classes{beside}"
-    if written.splits:
-        yield f"splits       {_counts(written.splits)}"
+    yield f"splits       {_counts(written.splits) or 'none, a run makes its own'}"
     if written.left_out:
         yield f"left out     {_counts(written.left_out)}"
     if source.left_out:

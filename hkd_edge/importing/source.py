@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hkd_edge.data.listing import IMAGE_SUFFIXES, SPLITS, TEST, suffix_of
+from hkd_edge.data.listing import IMAGE_SUFFIXES, SPLITS, TEST, TRAIN, suffix_of
 from hkd_edge.errors import DataError
 
 _SPLITS = {**SPLITS, "t10k": TEST}  # the last is MNIST's name of its test images
+_HELD_OUT = tuple(name for name, split in _SPLITS.items() if split != TRAIN)
 _BEGINNINGS = {
     b"\xff\xd8\xff": ".jpg",
     b"\x89PNG\r\n\x1a\n": ".png",
@@ -71,17 +72,19 @@ def split_named(name: str) -> str | None:
 
 
 def known_splits(root: Path, meanings: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Those of `meanings`, by name, that are a split; or a single one that is none, as images without splits.
+    """Those of `meanings`, by name, that are a split; a single one that is not `train` as images without splits.
 
     Raises:
-        DataError: for several of which none is a split.
+        DataError: for several of which none is to be trained on.
     """
     known: dict[str, str | None] = {name: split for name, split in meanings.items() if split is not None}
-    if known or len(meanings) == 1:
-        return known or dict(meanings)
+    if TRAIN in known.values():
+        return known
+    if len(meanings) == 1:
+        return dict.fromkeys(meanings)
     raise DataError(
-        f"{root}: expected splits named {', '.join(_SPLITS)}, got {', '.join(meanings)}. "
-        "Rename them, or keep one of them in a folder of its own."
+        f"{root}: expected a split named train, beside which others may be named {', '.join(_HELD_OUT)}, "
+        f"got {', '.join(meanings)}. Rename them, or keep one of them in a folder of its own."
     )
 
 

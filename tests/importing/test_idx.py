@@ -101,6 +101,15 @@ def test_sets_of_no_known_split_are_told(mnist: Path, import_images: ImportImage
     assert "images       12 of 2 classes" in told
 
 
+def test_a_set_without_training_images_is_left_to_the_run_to_split(
+    mnist: Path, tmp_path: Path, import_images: ImportImages
+) -> None:
+    for file in mnist.glob("train-*"):
+        file.unlink()
+    assert "splits       none, a run makes its own" in import_images(mnist).stdout
+    assert {(row["split"], row["path"].split("/")[1]) for row in rows(tmp_path / "photos")} == {("", "0"), ("", "1")}
+
+
 def without_labels(folder: Path) -> None:
     (folder / "train-labels-idx1-ubyte.gz").unlink()
 
@@ -138,7 +147,7 @@ def no_split(folder: Path) -> None:
         (two_sets, "expected one file of images for the split train, got letters-train-images-idx3-ubyte.gz, train-"),
         (
             no_split,
-            "expected splits named train, training, val, valid, validation, test, testing, t10k, got one-images",
+            "beside which others may be named val, valid, validation, test, testing, t10k, got one-images-",
         ),
     ],
 )
