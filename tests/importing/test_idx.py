@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -201,15 +200,19 @@ def test_other_folders_and_columns_of_idx_are_refused(mnist: Path, tmp_path: Pat
         assert message in str(result.exception)
 
 
-def test_an_import_that_is_killed_leaves_no_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "status", "hidden"), [(signal.SIGKILL, -signal.SIGKILL, 1), (signal.SIGINT, 130, 0)])
+def test_an_import_that_is_broken_off_leaves_no_folder(
+    tmp_path: Path, sent: signal.Signals, status: int, hidden: int
+) -> None:
     write_pair(tmp_path / "idx", "train-", noise(60_000, 6, 5), [0, 1] * 30_000, "")
     words = ["data", "import", str(tmp_path / "idx"), "-o", str(tmp_path / "photos")]
-    with subprocess.Popen([sys.executable, "-m", "hkd_edge", *words], env={**os.environ}) as process:
+    with subprocess.Popen([sys.executable, "-m", "hkd_edge", *words], stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".photos.*/photos/images/train/0/*.png")):
+        while not list(tmp_path.glob(".photos.*/photos/images/train/0/000001.png")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+        process.send_signal(sent)
+    assert process.returncode == status
     assert not (tmp_path / "photos").exists()
+    assert len(list(tmp_path.glob(".photos.*"))) == hidden
