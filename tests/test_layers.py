@@ -39,10 +39,11 @@ ROOMS = {
     "validation": {"errors", "recipe", "data", "evaluate", "report", "run", "stages", "pipeline"},
     "grouping": {"errors", "recipe", "concepts", "data", "models", "evaluate", "report", "run", "stages"},
     "start": {"errors", "recipe", "concepts", "data", "models", "report", "train"},
+    "importing": {"errors", "data"},
     "command_help": set(),
     "completion": {"command_help", "places"},
     "bundle_commands": {"command_help", "completion"},
-    "data_commands": {"bundle_commands", "command_help", "data", "recipe", "report"},
+    "data_commands": {"bundle_commands", "command_help", "data", "importing", "recipe", "report"},
     "concepts_commands": {"bundle_commands", "command_help", "completion", "concepts", "grouping", "report", "run"},
     "recipes_commands": {"command_help", "completion", "recipe"},
     "cli": {

@@ -172,6 +172,14 @@ PROVOKED: dict[str, tuple[Callable[[], None], str]] = {
         text_file("list.csv", "path,class\na.png,b\na,b.png,c\n"),
         "data check list.csv",
     ),
+    "photos: expected a folder that is not there yet": (
+        lambda: Path("photos").mkdir(),
+        "data import idx -o photos",
+    ),
+    "else: expected what datasets.save_to_disk wrote": (
+        text_file("else/notes.txt", "x"),
+        "data import else -o photos",
+    ),
     "expected a folder with Fashion-MNIST": (nothing, "data make fashion_mnist --set data.root=nowhere"),
     "expected the file train-images": (
         lambda: Path("fmnist").mkdir(),
