@@ -217,7 +217,7 @@ def test_two_thousand_photographs_go_from_their_folder_to_a_bundle_with_no_edit(
     assert run.exit_code == 0, run.exception or run.output
     names = {*real.plants.odd.values(), *real.plants.turned.values()}
     assert assert_answers_of_files_are_those_of_the_evaluation(tmp_path / "run", real.root, names) > 600
-    top1 = read_validation(tmp_path / "run").rows[0].accuracy.top1
+    top1 = read_validation(tmp_path / "run").rows[0].test.top1
     assert top1 > 30  # of 25 classes; chance is 4
     unseen = write_pictures(tmp_path / "unseen", photographs(), 300, seed=1, unseen=True)
     with load(tmp_path / "run" / "bundle") as model:
