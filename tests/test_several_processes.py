@@ -204,7 +204,7 @@ def test_a_killed_launcher_leaves_no_process_behind(tmp_path: Path) -> None:
     process = start(run, *LONG, "--devices", "2")
     wait_for_epochs(run, 1, process)
     process.kill()
-    process.wait()
+    process.communicate(timeout=60)  # the others hold its pipes until they end
     assert_free(run)
 
 
