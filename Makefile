@@ -25,8 +25,9 @@ lint: setup
 test: setup lint
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal --durations=10
 
-test-all: setup lint
-	$(BIN)/python -m pytest --durations=10
+# The slow ones one by one: some take times, and some need the memory.
+test-all: test
+	$(BIN)/python -m pytest -m slow --durations=10
 
 # BENCH="--full --run runs/fashion_mnist" measures longer, on that run.
 bench: setup
