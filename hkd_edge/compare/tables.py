@@ -9,11 +9,12 @@ from hkd_edge.compare.comparison import ArtefactFacts, Comparison, Paired, RunFa
 from hkd_edge.compare.differences import Differing
 from hkd_edge.compare.words import shown_interval, shown_p_value, shown_points
 from hkd_edge.evaluate.result import Interval
+from hkd_edge.report.material import STAGES as STAGES_BEFORE_REPORT
 from hkd_edge.report.page import NOTHING
 
 _KILOBYTE = 1000
 # The stages in the order of the pipeline; those of a run that is older or newer than this list come after them.
-STAGES = ("data", "concepts", "teach", "distill", "export", "validate", "bundle", "report")
+STAGES = (*STAGES_BEFORE_REPORT, "report")
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from hkd_edge.data.listing import (
     suffix_of,
 )
 from hkd_edge.errors import DataError
+from hkd_edge_runtime.labelled import is_unlabelled
 
 _Parts = tuple[str, ...]
-_UNLABELLED = frozenset({"_unlabelled", "_unlabeled"})
 _NO_FOLDERS = frozenset({"__MACOSX"})  # what macOS packs beside each file of an archive
 
 
@@ -151,12 +151,12 @@ _MOVE = "Move the images into a folder of their own, which is then their class."
 
 def _home(parts: _Parts) -> _Parts:
     """The folder of an image's class, or the folder `_unlabelled` that it is in or somewhere below."""
-    ends = (number for number, name in enumerate(parts[:-1], start=1) if name.lower() in _UNLABELLED)
+    ends = (number for number, name in enumerate(parts[:-1], start=1) if is_unlabelled(name))
     return parts[: next(ends, len(parts) - 1)]
 
 
 def _is_unlabelled(home: _Parts) -> bool:
-    return home[-1].lower() in _UNLABELLED
+    return is_unlabelled(home[-1])
 
 
 def _above(folder: _Parts) -> Iterator[_Parts]:

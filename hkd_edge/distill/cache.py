@@ -7,6 +7,7 @@ of it. They are read into memory, or, if they are more than half of what is free
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -72,6 +73,13 @@ class TeacherAnswers:
         parts = torch.split(torch.arange(count, device=head.weight.device), _ROWS_OF_A_HEAD)
         logits = [torch.cat([head(self.embeddings(view, part)) for part in parts]) for view in range(views)]
         return TeacherAnswers(torch.stack(logits), self._embeddings)
+
+
+def discard_others(folder: Path, name: str) -> None:
+    """Removes what the answers in `folder` take the place of: those of the same `name`, made of other inputs."""
+    for stale in folder.parent.glob(f"{name}-*"):
+        if stale != folder:
+            shutil.rmtree(stale)
 
 
 def teacher_answers(

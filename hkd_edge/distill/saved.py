@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from hkd_edge.errors import TrainingError
 from hkd_edge.models.build import build
 from hkd_edge.models.network import Network
 from hkd_edge.recipe.architecture import Architecture
-from hkd_edge.train.checkpoint import save_checkpoint
+from hkd_edge.train.checkpoint import UNREADABLE, read_described, save_described
 from hkd_edge_export.spec import ExportSpec
 from hkd_edge_runtime.hierarchy import Hierarchy
 
@@ -38,9 +33,7 @@ def save_student(path: Path, network: Network, architecture: Architecture, spec:
         "input": {"shape": [spec.height, spec.width, spec.channels], "mean": spec.mean, "std": spec.std},
         "hierarchy": spec.hierarchy.to_dict(),
     }
-    weights = {name: value.cpu() for name, value in network.state_dict().items()}
-    head = {"format": FORMAT, "format_version": FORMAT_VERSION, "described": json.dumps(described)}
-    save_checkpoint(path, {**head, "weights": weights})
+    save_described(path, (FORMAT, FORMAT_VERSION), described, network.state_dict())
 
 
 def read_student(path: Path) -> SavedStudent:
@@ -50,18 +43,14 @@ def read_student(path: Path) -> SavedStudent:
         TrainingError: if the file is missing, damaged, or something else.
     """
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-        version = (state.get("format"), state.get("format_version"))
-        if version != (FORMAT, FORMAT_VERSION):
-            raise RuntimeError(f"its format is {version[0]} {version[1]}")
-        described = json.loads(state["described"])
+        described, weights = read_described(path, (FORMAT, FORMAT_VERSION))
         image, hierarchy = described["input"], Hierarchy.from_dict(described["hierarchy"])
         height, width, channels = image["shape"]
         spec = ExportSpec(height, width, channels, tuple(image["mean"]), tuple(image["std"]), hierarchy)
         architecture = Architecture.model_validate(described["architecture"])
         network = build(architecture, spec.channels, len(hierarchy.classes))
-        network.load_state_dict(state["weights"])
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, AttributeError, LookupError, ValueError) as error:
+        network.load_state_dict(weights)
+    except UNREADABLE as error:
         raise TrainingError(
             f"{path}: expected a student of format {FORMAT} {FORMAT_VERSION}, as `hkd-edge distill` writes it, "
             f"got: {error}. Run that again, or give its file student/student.pt."

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hkd_edge.distill.cache import TeacherAnswers, teacher_answers
+from hkd_edge.distill.cache import TeacherAnswers, discard_others, teacher_answers
 from hkd_edge.distill.saved import read_student, save_student
 from hkd_edge.distill.student import DistillTask, Teachers
 from hkd_edge.distill.subclasses import Subclasses, cached_subclasses
@@ -114,9 +113,7 @@ def _answers(context: Context, role: str) -> TeacherAnswers | None:
         return answers if head is None else answers.with_head(head)
     folder = _answers_folder(context, role)
     if context.team.first:
-        for stale in folder.parent.glob(f"{role}-*"):
-            if stale != folder:
-                shutil.rmtree(stale)
+        discard_others(folder, role)
     return teacher_answers(
         load_teacher(context, role, settings),
         context.resident,

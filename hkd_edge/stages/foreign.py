@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hkd_edge.data.augment import Normalization
-from hkd_edge.distill.cache import TeacherAnswers, teacher_answers
+from hkd_edge.distill.cache import TeacherAnswers, discard_others, teacher_answers
 from hkd_edge.distill.losses import concept_label_loss
 from hkd_edge.distill.teacher import AxisTables, concept_accuracies
 from hkd_edge.errors import TrainingError
@@ -138,12 +137,9 @@ def foreign_answers(
     context: Context, role: str, settings: Teacher, body: ForeignTeacher, views: int, team: Team = ALONE
 ) -> TeacherAnswers:
     """The answers of the network without its head to the first `views` views, from the run's cache or made now."""
-    cache = context.run / "cache"
-    folder = cache / f"foreign-{role}-{_answers_key(context, role, settings)[:16]}"
+    folder = context.run / "cache" / f"foreign-{role}-{_answers_key(context, role, settings)[:16]}"
     if team.first:
-        for stale in cache.glob(f"foreign-{role}-*"):
-            if stale != folder:
-                shutil.rmtree(stale)
+        discard_others(folder, f"foreign-{role}")
     return teacher_answers(
         body,
         context.resident,

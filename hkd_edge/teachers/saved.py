@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hkd_edge.errors import TrainingError
 from hkd_edge.models.build import build
 from hkd_edge.models.network import Network
 from hkd_edge.recipe.architecture import Architecture
-from hkd_edge.train.checkpoint import save_checkpoint
+from hkd_edge.train.checkpoint import UNREADABLE, read_described, save_described
 from hkd_edge_runtime.errors import did_you_mean
 from hkd_edge_runtime.hierarchy import SILENT, Axis, Hierarchy
 
@@ -72,8 +69,7 @@ def save_teacher(path: Path, teacher: SavedTeacher) -> None:
         "architecture": architecture and architecture.model_copy(update={"weights": None}).model_dump(mode="json"),
         "foreign": teacher.foreign,
     }
-    head = {"format": FORMAT, "format_version": FORMAT_VERSION, "described": json.dumps(described)}
-    save_checkpoint(path, {**head, "weights": {name: value.cpu() for name, value in teacher.weights.items()}})
+    save_described(path, (FORMAT, FORMAT_VERSION), described, teacher.weights)
 
 
 def read_teacher(path: Path) -> SavedTeacher:
@@ -83,11 +79,7 @@ def read_teacher(path: Path) -> SavedTeacher:
         TrainingError: if the file is missing, damaged, or something else.
     """
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-        version = (state.get("format"), state.get("format_version"))
-        if version != (FORMAT, FORMAT_VERSION):
-            raise RuntimeError(f"its format is {version[0]} {version[1]}")
-        described = json.loads(state["described"])
+        described, weights = read_described(path, (FORMAT, FORMAT_VERSION))
         taken, architecture = described["input"], described["architecture"]
         height, width, channels = taken["shape"]
         return SavedTeacher(
@@ -96,9 +88,9 @@ def read_teacher(path: Path) -> SavedTeacher:
             images=TeacherInput((height, width, channels), tuple(taken["mean"]), tuple(taken["std"])),
             architecture=architecture and Architecture.model_validate(architecture),
             foreign=described["foreign"],
-            weights=state["weights"],
+            weights=weights,
         )
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, AttributeError, LookupError, ValueError) as error:
+    except UNREADABLE as error:
         raise TrainingError(
             f"{path}: expected a teacher of format {FORMAT} {FORMAT_VERSION}, as `hkd-edge teach` writes it to "
             f"teacher/concept.pt and teacher/task.pt, got: {error}. Run that again, or name such a file."

@@ -22,6 +22,11 @@ Labels = npt.NDArray[np.int64]
 _UNLABELLED = ("_unlabelled", "_unlabeled")
 
 
+def is_unlabelled(name: str) -> bool:
+    """Whether a folder of that name holds images of no known class."""
+    return name.lower() in _UNLABELLED
+
+
 @dataclass(frozen=True)
 class LabelledFolder:
     """The image files found, class by class, and their classes as indices."""
@@ -70,7 +75,7 @@ def find_labelled(folder: str | os.PathLike[str], labels: tuple[str, ...]) -> La
 def _subfolders(folder: Path) -> Iterator[Path]:
     """Every folder below `folder`, each before those in it."""
     for entry in _visible(folder):
-        if entry.is_dir() and entry.name not in _UNLABELLED:
+        if entry.is_dir() and not is_unlabelled(entry.name):
             yield entry
             yield from _subfolders(entry)
 
