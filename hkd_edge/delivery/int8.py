@@ -177,6 +177,6 @@ class _Judge:
             return ""
         classes = tuple(f"class {index}" for index in range(logits.shape[1]))
         difference = measure_difference(logits, self.reference, self._images.labels, classes)
-        gates = accuracy_gates(self._target, "int8", difference, self._gates, "")
+        gates = accuracy_gates(self._target, "int8", difference, self._gates, (len(logits), "validation"))
         failed = [gate for gate in gates if gate.status == "failed" and gate.name != "max_top1_drop"]
         return "; ".join(f"expected {gate.expected}, got {gate.measured}" for gate in failed)

@@ -16,7 +16,7 @@ from hkd_edge.distill.equalize import equalize
 from hkd_edge.distill.saved import read_student
 from hkd_edge.errors import DataError, GateError
 from hkd_edge.evaluate.artefacts import Artefact
-from hkd_edge.evaluate.gates import MIN_FLOAT_AGREEMENT
+from hkd_edge.evaluate.gates import least_agreement
 from hkd_edge_export.lint import read_onnx
 from hkd_edge_export.lint_int8 import lint_fp32
 from hkd_edge_export.to_onnx import to_onnx
@@ -145,5 +145,4 @@ def _require_agreement(checked: Sequence[Checked], max_drop: float) -> None:
 
 def _limit(artefact: Artefact, images: int, max_drop: float) -> float:
     """The least agreement in percent; one image may always turn, as in a small set that is more than the limit."""
-    least = MIN_FLOAT_AGREEMENT.get(artefact.precision, 100 - max_drop)
-    return min(least, 100 - 100 / images) - 1e-9
+    return min(least_agreement(artefact.precision, images, 100 - max_drop), 100 - 100 / images) - 1e-9

@@ -36,14 +36,14 @@ def validate(
     reference = subject.reference or _first_float(answers)
     costs = _costs(subject, limits, work)
     compared = {artefact: _compare(subject, reference, each) for artefact, each in answers.items()}
-    judged_by = f"{len(subject.choice or subject.test):,} {'validation' if subject.choice else 'test'} images"
+    judges = (len(subject.choice), "validation") if subject.choice else (len(subject.test), "test")
     gates = {
         artefact: accuracy_gates(
             f"{artefact.target} {artefact.precision}",
             artefact.precision,
             choice or test,
             limits,
-            judged_by,
+            judges,
         )
         for artefact, (test, choice) in compared.items()
     }
