@@ -46,10 +46,14 @@ ROOMS = {
     "data_commands": {"bundle_commands", "command_help", "data", "importing", "recipe", "report"},
     "concepts_commands": {"bundle_commands", "command_help", "completion", "concepts", "grouping", "report", "run"},
     "recipes_commands": {"command_help", "completion", "recipe"},
+    "stage_commands": {
+        *("command_help", "completion", "errors"),
+        *("delivery", "pipeline", "recipe", "report", "run", "train"),
+    },
     "cli": {
         *("board", "bundle_commands", "compare", "concepts_commands", "data_commands", "recipe", "run", "report"),
         *("delivery", "errors", "pipeline", "doctor", "start", "study", "train", "validation"),
-        *("command_help", "completion", "recipes_commands"),
+        *("command_help", "completion", "recipes_commands", "stage_commands"),
     },
     "__main__": {"cli"},
 }

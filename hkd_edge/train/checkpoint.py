@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hkd_edge.errors import TrainingError
 from hkd_edge_runtime.files import write_atomically
 
 # What reading a described file, and taking its description apart, may raise of a file that is not whole or not ours.
@@ -60,23 +59,3 @@ def read_described(path: Path, kind: tuple[str, int]) -> tuple[dict[str, Any], d
     if version != kind:
         raise RuntimeError(f"its format is {version[0]} {version[1]}")
     return json.loads(state["described"]), state["weights"]
-
-
-def save_weights(path: Path, module: nn.Module) -> None:
-    """Writes the weights of `module` atomically, from whatever device they are on."""
-    save_checkpoint(path, {name: value.cpu() for name, value in module.state_dict().items()})
-
-
-def load_weights(path: Path, module: nn.Module) -> None:
-    """Fills `module` with the weights in `path`.
-
-    Raises:
-        TrainingError: if the file is missing, damaged, or holds the weights of another network.
-    """
-    try:
-        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        module.load_state_dict(weights)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise TrainingError(
-            f"{path}: expected the weights of this recipe's network, got: {error}. Run the stage again."
-        ) from error

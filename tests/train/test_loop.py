@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from hkd_edge.errors import TrainingError
 from hkd_edge.recipe.schema import Training
-from hkd_edge.train.checkpoint import load_weights, save_weights
 from hkd_edge.train.device import has_fast_bf16, select_device, select_precision
 from hkd_edge.train.loop import EpochResult, Fit, Run, fit
 from hkd_edge.train.optimizer import image_scale, learning_rate_factor, make_optimizer
@@ -137,17 +136,6 @@ def test_biases_and_batch_norm_are_not_decayed() -> None:
     decayed, others = make_optimizer(LineTask().module, Training(epochs=1)).param_groups
     assert [p.ndim for p in decayed["params"]] == [2]
     assert (len(others["params"]), others["weight_decay"]) == (3, 0.0)
-
-
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    save_weights(tmp_path / "w.pt", nn.Linear(2, 3))
-    with pytest.raises(TrainingError, match=r"w\.pt: expected the weights of this recipe's network"):
-        load_weights(tmp_path / "w.pt", nn.Linear(2, 4))
-
-
-def test_missing_weights_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="Run the stage again"):
-        load_weights(tmp_path / "none.pt", nn.Linear(2, 4))
 
 
 def test_a_cuda_device_that_is_not_there_is_refused() -> None:
