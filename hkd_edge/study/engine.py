@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from hkd_edge.report.wording import duration
 from hkd_edge.run.directory import hold_run
 from hkd_edge.study.cells import CellResult, TrialResult, read_result, read_trial
 from hkd_edge.study.load import Plan
-from hkd_edge.study.work import Job, job_of, run_cell, run_trial, train_teachers
+from hkd_edge.study.work import Job, job_of, run_cell, run_trial, train_concept_teacher, train_teachers
 from hkd_edge_runtime.files import write_bytes_atomically
 
 STUDY_FILE = "study.yaml"
@@ -88,16 +88,25 @@ def _run(job: Job) -> Result:
 Outcomes = Iterator[tuple[Job, "Result | HkdEdgeError"]]
 
 
-def _by_teachers(jobs: list[Job]) -> dict[str, list[Job]]:
+def _by(name: Callable[[Job], str | None], jobs: Iterable[Job]) -> list[list[Job]]:
     groups = defaultdict(list)
     for job in jobs:
-        groups[job.teachers].append(job)
-    return groups
+        groups[name(job)].append(job)
+    return list(groups.values())
+
+
+def _by_concept_teacher(jobs: Iterable[Job]) -> list[list[Job]]:
+    return _by(lambda job: job.concept_teacher, jobs)
+
+
+def _by_teachers(jobs: Iterable[Job]) -> list[list[Job]]:
+    return _by(lambda job: job.teachers, jobs)
 
 
 def _in_turn(jobs: list[Job]) -> Outcomes:
-    for group in _by_teachers(jobs).values():
+    for group in _by_teachers(jobs):
         try:
+            train_concept_teacher(group[0])
             train_teachers(group[0])
         except HkdEdgeError as error:
             yield from ((job, error) for job in group)
@@ -110,32 +119,37 @@ def _in_turn(jobs: list[Job]) -> Outcomes:
 
 
 def _in_processes(jobs: list[Job], processes: int) -> Outcomes:
-    """Cells as they are done; those of one group wait for their teachers, which another group's cells need not."""
+    """Cells as they are done; those of one group wait for their teachers, which another group's cells need not.
+
+    What one part of a group waits for is trained by one process, whoever else waits for it.
+    """
     threads = max(1, (os.cpu_count() or 1) // processes)
-    groups = _by_teachers(jobs)
     with _environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"), _pool(processes, threads) as pool:
-        teaching = {pool.submit(train_teachers, group[0]): group for group in groups.values()}
-        training: dict[Future[Result], Job] = {}
-        while teaching or training:
-            waited: list[Future[Any]] = [*teaching, *training]
-            ended, _ = wait(waited, return_when=FIRST_COMPLETED)
+        conceiving = {pool.submit(train_concept_teacher, group[0]): group for group in _by_concept_teacher(jobs)}
+        teaching: dict[Future[Any], list[Job]] = {}
+        training: dict[Future[Any], Job] = {}
+        while conceiving or teaching or training:
+            ended, _ = wait([*conceiving, *teaching, *training], return_when=FIRST_COMPLETED)
             for future in ended:
+                outcome = _outcome(future)
                 if future in training:
-                    yield training.pop(future), _outcome(future)
+                    yield training.pop(future), outcome
                     continue
-                group = teaching.pop(future)
-                error = _outcome(future)
-                if isinstance(error, HkdEdgeError):
-                    yield from ((job, error) for job in group)
+                concept = future in conceiving
+                group = (conceiving if concept else teaching).pop(future)
+                if isinstance(outcome, HkdEdgeError):
+                    yield from ((job, outcome) for job in group)
+                elif concept:
+                    teaching |= {_submitted(pool, train_teachers, same[0]): same for same in _by_teachers(group)}
                 else:
-                    training.update({_submitted(pool, job): job for job in group})
+                    training |= {_submitted(pool, _run, job): job for job in group}
 
 
-def _submitted(pool: ProcessPoolExecutor, job: Job) -> Future[Result]:
+def _submitted(pool: ProcessPoolExecutor, work: Callable[[Job], Any], job: Job) -> Future[Any]:
     try:
-        return pool.submit(_run, job)
+        return pool.submit(work, job)
     except BrokenProcessPool as error:
-        broken: Future[Result] = Future()
+        broken: Future[Any] = Future()
         broken.set_exception(error)
         return broken
 

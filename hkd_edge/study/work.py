@@ -1,6 +1,8 @@
 """The work of a study: the teachers that cells share, and one cell from its recipe to its result.
 
-STUDY/teachers/NAME     a run of the pipeline up to `teach`, for all cells with the same teachers, seed and labels
+STUDY/concept_teachers/NAME  a run of the pipeline up to `teach`, of the concept teacher alone: it sees no class label,
+                        so that all label budgets and unmet classes of a seed have the same one
+STUDY/teachers/NAME     a run up to `teach` with that teacher, for all cells with the same teachers, seed and labels
 STUDY/work/NAME         a cell's run up to `distill`, begun as a copy of that run and removed when it is measured
 STUDY/trials/NAME.json  the top-1 of a trial of a search, on validation images alone
 STUDY/cells/NAME.json   what came of it, and STUDY/students/NAME.pt its student
@@ -8,6 +10,7 @@ STUDY/cells/NAME.json   what came of it, and STUDY/students/NAME.pt its student
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ from hkd_edge.errors import TrainingError
 from hkd_edge.pipeline import run_pipeline
 from hkd_edge.recipe import Recipe
 from hkd_edge.recipe.rules import LOSSES_OF_TEACHER
+from hkd_edge.recipe.schema import Teacher
 from hkd_edge.report.progress import Reporter
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import code_digest, digest
@@ -50,12 +54,18 @@ class Job:
     planned: PlannedCell
     key: str
     teachers: str
+    concept_teacher: str | None
     trial: bool = False
 
     @property
     def result_file(self) -> Path:
         """Where the result goes."""
         return self.folder / ("trials" if self.trial else "cells") / f"{self.planned.cell.file_stem}.json"
+
+    @property
+    def concept_teacher_run(self) -> Path:
+        """The run of the concept teacher, if there is one that is trained here."""
+        return self.folder / "concept_teachers" / str(self.concept_teacher)
 
     @property
     def teachers_run(self) -> Path:
@@ -71,12 +81,21 @@ def job_of(folder: Path, planned: PlannedCell, *, trial: bool = False) -> Job:
     cell, recipe = planned.cell, planned.recipe
     teachers = _key(recipe, _TEACHERS_PARTS, _TEACHERS_CODE)
     name = f"seed{cell.seed}.labels{cell.label_fraction:g}.{teachers[:12]}"
-    return Job(folder, planned, _key(recipe, _CELL_PARTS, _CELL_CODE), name, trial)
+    concept = None
+    if recipe.teacher is not None and recipe.teacher.training is not None:
+        concept = f"seed{cell.seed}.{_key(_of_concept_teacher(recipe), _TEACHERS_PARTS, _TEACHERS_CODE)[:12]}"
+    return Job(folder, planned, _key(recipe, _CELL_PARTS, _CELL_CODE), name, concept, trial)
+
+
+def train_concept_teacher(job: Job) -> None:
+    """Trains the concept teacher of `job` and of all cells with the same, or finds it done."""
+    if job.concept_teacher is not None:
+        _pipeline(_of_concept_teacher(job.planned.recipe), job.concept_teacher_run, TEACH.name)
 
 
 def train_teachers(job: Job) -> None:
-    """Trains the teachers of `job` and of all cells with the same, or finds them done."""
-    _pipeline(job.planned.recipe, job.teachers_run, TEACH.name)
+    """Trains the other teachers of `job` and of all cells with the same, or finds them done."""
+    _pipeline(_with_trained_teacher(job), job.teachers_run, TEACH.name)
 
 
 def run_cell(job: Job) -> CellResult:
@@ -84,7 +103,9 @@ def run_cell(job: Job) -> CellResult:
     cell, recipe, run = job.planned.cell, job.planned.recipe, _trained(job)
     context = Context(recipe, run, _silent())
     validation, test = measure_student(context, cell.unmet)
-    metrics = context.read_json(METRICS_FILE)
+    metrics, taught = context.read_json(METRICS_FILE), context.read_json("teacher/metrics.json")
+    if job.concept_teacher is not None:
+        taught |= json.loads((job.concept_teacher_run / "teacher" / "metrics.json").read_bytes())
     result = CellResult(
         cell=cell,
         key=job.key,
@@ -93,7 +114,7 @@ def run_cell(job: Job) -> CellResult:
         test=test,
         curve=tuple(epoch["accuracies"]["top1"] for epoch in metrics["epochs"]),
         seconds=_seconds(metrics),
-        teachers=_teachers(recipe, context.read_json("teacher/metrics.json")),
+        teachers=_teachers(recipe, taught),
         machine=_machine(context),
     )
     students = job.folder / "students"
@@ -131,8 +152,23 @@ def _trained(job: Job) -> Path:
     run = _run_of(job)
     if not run.exists():
         _begin(run, job.teachers_run)
-    _pipeline(job.planned.recipe, run, DISTILL.name)
+    _pipeline(_with_trained_teacher(job), run, DISTILL.name)
     return run
+
+
+def _of_concept_teacher(recipe: Recipe) -> Recipe:
+    """`recipe` with the concept teacher alone, and without what hides class labels."""
+    data = {"label_fraction": 1.0, "label_seed": 0, "unlabelled_classes": ()}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=data), "task_teacher": None})
+
+
+def _with_trained_teacher(job: Job) -> Recipe:
+    """The job's recipe with the file of the trained concept teacher."""
+    recipe = job.planned.recipe
+    if job.concept_teacher is None:
+        return recipe
+    trained = Teacher(checkpoint=str((job.concept_teacher_run / "teacher" / "concept.pt").absolute()))
+    return recipe.model_copy(update={"teacher": trained})
 
 
 def _key(recipe: Recipe, parts: set[str], code: list[str]) -> str:

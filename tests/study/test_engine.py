@@ -10,16 +10,19 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from hkd_edge.errors import RunDirectoryError, TrainingError
+from hkd_edge.pipeline import run_pipeline
 from hkd_edge.recipe import dump_recipe
+from hkd_edge.report.progress import Reporter
 from hkd_edge.run.stage import read_stamp
 from hkd_edge.study import engine
 from hkd_edge.study.cells import read_result
 from hkd_edge.study.command import plan_lines, run_study
 from hkd_edge.study.engine import finished, open_study, run_cells
 from hkd_edge.study.load import load_study
-from hkd_edge.study.work import job_of, train_teachers
+from hkd_edge.study.work import job_of, train_concept_teacher, train_teachers
 
 
 def ignored(line: str) -> None:
@@ -59,9 +62,25 @@ def test_a_cell_names_the_teachers_that_its_losses_used(done):
 
 def test_teachers_are_trained_once_for_all_methods(done):
     _, folder, _ = done
+    for name in ("concept_teachers", "teachers"):
+        [run] = (folder / name).iterdir()
+        assert read_stamp(run, "teach") is not None
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_concept_teacher_is_trained_once_for_all_budgets(study_file, tmp_path, jobs):
+    folder = tmp_path / "out"
+    plan = load_study(study_file(("label_budgets: [0.1]", "label_budgets: [0.1, 1.0]")))
+    results = run_cells(plan, folder, jobs, ignored)
+    [run] = (folder / "concept_teachers").iterdir()
+    trained = (run / "teacher" / "concept.pt").read_bytes()
     runs = list((folder / "teachers").iterdir())
-    assert len(runs) == 1
-    assert read_stamp(runs[0], "teach") is not None
+    assert len(runs) == 2
+    assert all((each / "teacher" / "concept.pt").read_bytes() == trained for each in runs)
+    if jobs == 1:  # with as many threads, a cell's own recipe makes the same bits
+        run_pipeline(plan.cells[0].recipe, tmp_path / "alone", Reporter(Console(quiet=True)), until="teach")
+        assert (tmp_path / "alone" / "teacher" / "concept.pt").read_bytes() == trained
+    assert all(each.teachers["concept"].seconds > 0 for each in results if each.teachers)
 
 
 def test_each_cell_is_told_with_the_time_left(done):
@@ -90,6 +109,7 @@ def test_another_recipe_is_another_cell(done, study_file):
 def test_a_cell_that_was_broken_off_is_gone_on_with(study_file, tmp_path, monkeypatch):
     plan, folder = load_study(study_file()), tmp_path / "out"
     job = job_of(folder, plan.cells[0])
+    train_concept_teacher(job)
     train_teachers(job)
     with monkeypatch.context() as broken:
         broken.setattr("hkd_edge.study.work.measure_student", broken_off)
