@@ -25,6 +25,7 @@ from hkd_edge.distill.losses import (
 )
 from hkd_edge.distill.schedule import weights_at
 from hkd_edge.distill.subclasses import Subclasses
+from hkd_edge.distill.tap import answer_and_tap, tapped_size
 from hkd_edge.distill.teacher import AxisTables
 from hkd_edge.evaluate.metrics import predict_logits, top1
 from hkd_edge.models.network import Network
@@ -34,7 +35,11 @@ from hkd_edge.train.optimizer import image_scale
 from hkd_edge.train.team import ALONE, Team
 from hkd_edge_runtime.hierarchy import Hierarchy
 
-_PROJECTOR_STREAM, _SUBCLASS_STREAM = 14, 15  # keep their initial weights apart from those of the networks
+_PROJECTOR_STREAM, _SUBCLASS_STREAM, _HIDDEN_STREAM = (
+    14,
+    15,
+    16,
+)  # keep their initial weights apart from those of the networks
 
 
 @dataclass(frozen=True)
@@ -69,11 +74,14 @@ class DistillTask:
         self._precision = precision
         self._tables = AxisTables.of(hierarchy, data.device, data.unlabelled) if hierarchy.axes else None
         modules: dict[str, nn.Module] = {"student": student}
+        size, layer = student.embedding_size, settings.embedding.layer
+        if layer is not None:
+            size = tapped_size(student, layer, data.view_batch(0, torch.zeros(1, dtype=torch.int64)))
         if settings.weights.embedding > 0 and teachers.concept is not None:
-            projector = _linear(student.embedding_size, teachers.concept.embedding_size, seed, _PROJECTOR_STREAM)
-            modules["projector"] = projector.to(data.device)
+            kind, target = settings.embedding.projector, teachers.concept.embedding_size
+            modules["projector"] = _projector(kind, size, target, seed).to(data.device)
         if settings.weights.subclass > 0 and teachers.subclasses is not None:
-            head = _linear(student.embedding_size, teachers.subclasses.count, seed, _SUBCLASS_STREAM, bias=True)
+            head = _linear(size, teachers.subclasses.count, seed, _SUBCLASS_STREAM, bias=True)
             modules["subclass_head"] = head.to(data.device)
         self.module: nn.Module = nn.ModuleDict(modules)
 
@@ -85,8 +93,8 @@ class DistillTask:
         indices, labelled = budgeted_batch(indices, self._data.labelled, self._labelled_share)
         student: Network = self.module["student"]  # type: ignore[index]
         with autocast(self._data.device, self._precision):
-            embedding = student.embed(self._data.view_batch(seen, self._team.part(indices), scale))
-            logits = student.head(embedding)
+            images = self._data.view_batch(seen, self._team.part(indices), scale)
+            logits, embedding = answer_and_tap(student, images, self._settings.embedding.layer)
         logits, embedding = (self._team.whole(each.float(), len(indices)) for each in (logits, embedding))
         weights = weights_at(epoch, self._settings)
         return self._weighted(weights, logits, embedding, answered, indices, labelled)
@@ -180,6 +188,13 @@ class DistillTask:
 def _spoken(by_axis: Sequence[Tensor], teacher: TeacherAnswers) -> list[Tensor]:
     """Of something for each axis that of the axes of which the teacher's logits speak."""
     return [each for axis, each in enumerate(by_axis) if axis not in teacher.silent_axes]
+
+
+def _projector(kind: str, inputs: int, outputs: int, seed: int) -> nn.Module:
+    if kind == "linear":
+        return _linear(inputs, outputs, seed, _PROJECTOR_STREAM)
+    hidden = _linear(inputs, outputs, seed, _HIDDEN_STREAM, bias=True)
+    return nn.Sequential(hidden, nn.ReLU(), _linear(outputs, outputs, seed, _PROJECTOR_STREAM))
 
 
 def _linear(inputs: int, outputs: int, seed: int, stream: int, *, bias: bool = False) -> nn.Linear:

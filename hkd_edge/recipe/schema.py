@@ -170,6 +170,21 @@ class Subclass(Section):
     )
 
 
+class Embedding(Section):
+    """Where the losses embedding, relational and subclass take hold of the student."""
+
+    layer: str | None = key(
+        None,
+        "The student's module whose output, averaged over height and width, is matched, by its name in torch; "
+        "null = the embedding before the head.",
+        typical="backbone.1",
+    )
+    projector: Literal["linear", "mlp"] = key(
+        "linear",
+        "What maps it to the teacher's embedding in training; mlp = a hidden layer as wide as that, and ReLU.",
+    )
+
+
 class Distill(Section):
     """The training of the student under its teachers."""
 
@@ -193,6 +208,7 @@ class Distill(Section):
     )
     dkd: Dkd = key(Dkd(), "The parts of the loss dkd.")
     subclass: Subclass = key(Subclass(), "The subclasses of the loss subclass.")
+    embedding: Embedding = key(Embedding(), "What is matched by the losses embedding, relational and subclass.")
     divide_prior: bool = key(
         False, "Whether a concept's probability is divided by its number of classes before it is matched."
     )

@@ -22,6 +22,8 @@ _USED_BY = {
     "distill.temperature": ("concept", "subclass", "kd", "dkd"),
     "distill.divide_prior": ("concept", "concept_labels"),
     "distill.dkd": ("dkd",),
+    "distill.embedding.layer": ("embedding", "relational", "subclass"),
+    "distill.embedding.projector": ("embedding",),
     "distill.subclass": ("subclass",),
     **{f"distill.weights.{name}": (name,) for name in keys_of(node_at(("distill", "weights"))) if name != "ce"},
 }

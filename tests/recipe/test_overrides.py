@@ -53,7 +53,7 @@ def test_a_misspelt_key_is_told_the_nearest(complaint):
     assert complaint(overrides=("distill.temprature=4",)) == (
         "--set distill.temprature=4: unknown key. Did you mean 'distill.temperature'? "
         "Valid keys in recipe.distill: training, temperature, weights, teacher_warmup, teacher_decay, dkd, subclass, "
-        "divide_prior, views, fresh_views, labelled_share."
+        "embedding, divide_prior, views, fresh_views, labelled_share."
     )
 
 

@@ -23,8 +23,8 @@ EPOCHS = "epochs: 2"
             TEMPERATURE,
             "temprature: 4.0",
             "x.yaml:8: recipe.distill.temprature: unknown key. Did you mean 'temperature'? "
-            "Valid keys: training, temperature, weights, teacher_warmup, teacher_decay, dkd, subclass, divide_prior, "
-            "views, fresh_views, labelled_share.",
+            "Valid keys: training, temperature, weights, teacher_warmup, teacher_decay, dkd, subclass, embedding, "
+            "divide_prior, views, fresh_views, labelled_share.",
         ),
         (
             TEMPERATURE,
