@@ -36,7 +36,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
 def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("team") / "results.pt"
     with socket.socket() as free:
