@@ -51,8 +51,8 @@ ROOMS = {
         *("delivery", "pipeline", "recipe", "report", "run", "train"),
     },
     "cli": {
-        *("board", "bundle_commands", "compare", "concepts_commands", "data_commands", "recipe", "run", "report"),
-        *("delivery", "errors", "pipeline", "doctor", "start", "study", "train", "validation"),
+        *("board", "bundle_commands", "compare", "concepts_commands", "data_commands", "run", "report"),
+        *("delivery", "doctor", "start", "study", "validation"),
         *("command_help", "completion", "recipes_commands", "stage_commands"),
     },
     "__main__": {"cli"},

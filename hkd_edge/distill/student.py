@@ -76,7 +76,9 @@ class DistillTask:
         modules: dict[str, nn.Module] = {"student": student}
         size, layer = student.embedding_size, settings.embedding.layer
         if layer is not None:
-            size = tapped_size(student, layer, data.view_batch(0, torch.zeros(1, dtype=torch.int64)))
+            size = tapped_size(
+                student, layer, data.view_batch(0, torch.zeros(1, dtype=torch.int64, device=data.device))
+            )
         if settings.weights.embedding > 0 and teachers.concept is not None:
             kind, target = settings.embedding.projector, teachers.concept.embedding_size
             modules["projector"] = _projector(kind, size, target, seed).to(data.device)

@@ -28,7 +28,7 @@ def answer_and_tap(student: Network, images: Tensor, layer: str | None) -> tuple
         hook.remove()
     output = seen[-1] if seen else None
     if not isinstance(output, Tensor) or output.ndim not in (2, 4):
-        got = "nothing" if output is None else f"{tuple(output.shape)}" if isinstance(output, Tensor) else type(output)
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise TrainingError(
             f"recipe.distill.embedding.layer: expected a module that answers maps (N, D, H, W) or vectors (N, D), got "
             f"{got} of {layer!r}. Name another, or null for the embedding before the head."

@@ -36,17 +36,7 @@ def validate(
     reference = subject.reference or _first_float(answers)
     costs = _costs(subject, limits, work)
     compared = {artefact: _compare(subject, reference, each) for artefact, each in answers.items()}
-    judges = (len(subject.choice), "validation") if subject.choice else (len(subject.test), "test")
-    gates = {
-        artefact: accuracy_gates(
-            f"{artefact.target} {artefact.precision}",
-            artefact.precision,
-            choice or test,
-            limits,
-            judges,
-        )
-        for artefact, (test, choice) in compared.items()
-    }
+    gates = _accuracy_gates(subject, compared, limits)
     verdicts = _verdicts(subject, gates, costs, limits)
     rows = tuple(
         make_row(
@@ -117,6 +107,19 @@ def _may_choose_precision(artefact: Artefact) -> bool:
 def _first_float(answers: Mapping[Artefact, Answers]) -> ReferenceAnswers:
     artefact = next((each for each in answers if each.precision == "fp32"), next(iter(answers)))
     return ReferenceAnswers(f"{artefact.target} {artefact.precision}", answers[artefact].test)
+
+
+def _accuracy_gates(
+    subject: Subject, compared: Mapping[Artefact, tuple[Difference, Difference | None]], limits: Validate
+) -> dict[Artefact, list[Gate]]:
+    """The gates on each artefact's answers to the images that choose, or to the test images where there are none."""
+    judges = (len(subject.choice), "validation") if subject.choice else (len(subject.test), "test")
+    return {
+        artefact: accuracy_gates(
+            f"{artefact.target} {artefact.precision}", artefact.precision, choice or test, limits, judges
+        )
+        for artefact, (test, choice) in compared.items()
+    }
 
 
 def _compare(subject: Subject, reference: ReferenceAnswers, answers: Answers) -> tuple[Difference, Difference | None]:

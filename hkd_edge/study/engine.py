@@ -88,23 +88,16 @@ def _run(job: Job) -> Result:
 Outcomes = Iterator[tuple[Job, "Result | HkdEdgeError"]]
 
 
-def _by(name: Callable[[Job], str | None], jobs: Iterable[Job]) -> list[list[Job]]:
+def _grouped(jobs: Iterable[Job], by: str) -> list[list[Job]]:
+    """The jobs of which the attribute `by` is the same, together."""
     groups = defaultdict(list)
     for job in jobs:
-        groups[name(job)].append(job)
+        groups[getattr(job, by)].append(job)
     return list(groups.values())
 
 
-def _by_concept_teacher(jobs: Iterable[Job]) -> list[list[Job]]:
-    return _by(lambda job: job.concept_teacher, jobs)
-
-
-def _by_teachers(jobs: Iterable[Job]) -> list[list[Job]]:
-    return _by(lambda job: job.teachers, jobs)
-
-
 def _in_turn(jobs: list[Job]) -> Outcomes:
-    for group in _by_teachers(jobs):
+    for group in _grouped(jobs, "teachers"):
         try:
             train_concept_teacher(group[0])
             train_teachers(group[0])
@@ -125,7 +118,9 @@ def _in_processes(jobs: list[Job], processes: int) -> Outcomes:
     """
     threads = max(1, (os.cpu_count() or 1) // processes)
     with _environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"), _pool(processes, threads) as pool:
-        conceiving = {pool.submit(train_concept_teacher, group[0]): group for group in _by_concept_teacher(jobs)}
+        conceiving = {
+            pool.submit(train_concept_teacher, group[0]): group for group in _grouped(jobs, "concept_teacher")
+        }
         teaching: dict[Future[Any], list[Job]] = {}
         training: dict[Future[Any], Job] = {}
         while conceiving or teaching or training:
@@ -140,7 +135,9 @@ def _in_processes(jobs: list[Job], processes: int) -> Outcomes:
                 if isinstance(outcome, HkdEdgeError):
                     yield from ((job, outcome) for job in group)
                 elif concept:
-                    teaching |= {_submitted(pool, train_teachers, same[0]): same for same in _by_teachers(group)}
+                    teaching |= {
+                        _submitted(pool, train_teachers, same[0]): same for same in _grouped(group, "teachers")
+                    }
                 else:
                     training |= {_submitted(pool, _run, job): job for job in group}
 
