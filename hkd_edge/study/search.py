@@ -1,5 +1,6 @@
 """Searches: for each method, student and label budget as many trials, on validation images alone, by Optuna.
 
+The first trials are those of `draws`, the same for all methods; then TPE asks after what it was told of them.
 Nothing of Optuna's is stored. A sampler with a seed asks for the same values when it is told the same results, and
 results are kept as files: a search that was broken off is asked again from the start, and finds its trials done.
 """
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hkd_edge.errors import MissingDependencyError, TrainingError
 from hkd_edge.recipe.outline import node_at
 from hkd_edge.study.cells import Cell, PlannedCell, TrialResult
+from hkd_edge.study.draws import first_draws
 from hkd_edge.study.engine import run_jobs
 from hkd_edge.study.load import Plan, PlannedSearch, placed
 from hkd_edge.study.ranges import Range, Value, value_at, with_values
@@ -25,6 +27,7 @@ from hkd_edge.study.work import Job, job_of
 if TYPE_CHECKING:
     import optuna
 
+_DRAWN = 10  # trials before TPE has enough to go by; Optuna's own default
 _DIGITS = 4  # significant ones of a value: what is shown is what was trained
 
 
@@ -135,7 +138,7 @@ class _Running:
 
 
 def _sampled(planned: PlannedSearch, settings: Search) -> optuna.Study:
-    """A study of Optuna whose first trial is the recipe as it is, where that lies within the ranges."""
+    """A study of Optuna: first the recipe as it is, where that lies within the ranges, then the common draws."""
     try:
         import optuna
     except ImportError as error:
@@ -143,11 +146,15 @@ def _sampled(planned: PlannedSearch, settings: Search) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     place = f"{planned.method} {planned.student} {planned.label_fraction:g} {settings.sampler_seed}"
     study = optuna.create_study(
-        direction="maximize", sampler=optuna.samplers.TPESampler(seed=zlib.crc32(place.encode()))
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(n_startup_trials=_DRAWN, seed=zlib.crc32(place.encode())),
     )
     own = {name: value_at(planned.recipe, name) for name in planned.ranges}
     if all(_lies_in(value, planned.ranges[name]) for name, value in own.items()):
         study.enqueue_trial(dict(own))
+    whole = {name for name in planned.ranges if _is_whole(name)}
+    for values in first_draws(planned.ranges, whole, min(settings.trials, _DRAWN) - 1, settings.sampler_seed):
+        study.enqueue_trial(values)
     return study
 
 
@@ -156,8 +163,12 @@ def _distribution(name: str, given: Range) -> optuna.distributions.BaseDistribut
 
     if isinstance(given, list):
         return CategoricalDistribution(given)
-    kind = IntDistribution if node_at(tuple(name.split("."))).get("type") == "integer" else FloatDistribution
+    kind = IntDistribution if _is_whole(name) else FloatDistribution
     return kind(given["low"], given["high"], log=given.get("log", False))
+
+
+def _is_whole(name: str) -> bool:
+    return node_at(tuple(name.split("."))).get("type") == "integer"
 
 
 def _lies_in(value: Value, given: Range) -> bool:

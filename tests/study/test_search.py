@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from hkd_edge.errors import MissingDependencyError, TrainingError
 from hkd_edge.recipe import load_recipe
-from hkd_edge.study import engine, work
+from hkd_edge.study import engine, search, work
 from hkd_edge.study.analysis import analyse
+from hkd_edge.study.cells import TrialResult
+from hkd_edge.study.draws import first_draws
 from hkd_edge.study.load import load_study
 from hkd_edge.study.ranges import used_ranges, with_values
 from hkd_edge.study.search import Found, Trial, run_searches
@@ -138,3 +141,43 @@ def test_the_page_shows_all_trials_and_the_best():
     page = study_page(report)
     assert page.count("temperature 7.0") == 1
     assert report.to_json()["searches"][0]["trials"][1]["top1"] == 93.0
+
+
+def test_methods_try_the_same_values_of_what_they_share(study_file, tmp_path, monkeypatch):
+    control = "kd_concept_labels: {like: kd, distill: {weights: {concept_labels: 1.0}}}"
+    teacher = "task_teacher: {architecture: {stem_width: 8, widths: [8], blocks: [0]}, training: {epochs: 1}}"
+    both = "distill.weights.concept_labels: {low: 0.1, high: 3.0}\n    distill.weights.concept:"
+    plan = searched(
+        study_file,
+        ("set:\n", f"set:\n  {teacher}\n"),
+        ("distill.weights.concept:", both),
+        ("  hkd_concept: {}", f"  hkd_concept: {{}}\n  kd_hkd: {{}}\n  {control}"),
+    )
+    monkeypatch.setattr(search, "run_jobs", _all_alike)
+    _, found = run_searches(plan, tmp_path / "out", 1, TELL)
+    tried = {each.method: [trial.values for trial in each.trials] for each in found}
+    for name in ("distill.temperature", "distill.teacher_decay", "distill.training.label_smoothing"):
+        drawn = [values[name] for values in tried["kd_hkd"]]
+        assert [values[name] for values in tried["hkd_concept"]] == drawn
+        assert [values[name] for values in tried["kd_concept_labels"]] == drawn
+    weights = [values["distill.weights.concept"] for values in tried["kd_hkd"]]
+    assert len(set(weights)) == 3
+    assert [values["distill.weights.concept_labels"] for values in tried["kd_concept_labels"]] == weights
+
+
+def _all_alike(jobs, processes, tell):
+    return {job: TrialResult(job.planned.cell, job.key, 50.0, 1.0) for job in jobs}
+
+
+def test_draws_fall_into_every_part_of_a_range():
+    ranges = {
+        "distill.temperature": {"low": 1.0, "high": 16.0, "log": True},
+        "distill.views": {"low": 1, "high": 8},
+        "distill.teacher_decay": ["none", "linear", "cosine", "late"],
+    }
+    drawn = first_draws(ranges, {"distill.views"}, 4, seed=0)
+    assert sorted(int(math.log2(values["distill.temperature"])) for values in drawn) == [0, 1, 2, 3]
+    assert {values["distill.teacher_decay"] for values in drawn} == {"none", "linear", "cosine", "late"}
+    assert all(type(values["distill.views"]) is int and 1 <= values["distill.views"] <= 8 for values in drawn)
+    assert drawn == first_draws(ranges, {"distill.views"}, 4, seed=0)
+    assert drawn != first_draws(ranges, {"distill.views"}, 4, seed=1)
