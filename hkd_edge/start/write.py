@@ -27,17 +27,31 @@ class Images:
 
 def recipe_text(name: str, images: Images, choice: Choice) -> str:
     """A recipe that runs as it is."""
-    return "".join(f"{line}\n" for line in _lines(name, images, choice))
+    sections = (
+        _head(name, images, choice),
+        _data(images, choice),
+        _concepts(images, choice),
+        _augment(choice),
+        _teacher(choice),
+        _student(choice),
+        _distill(choice),
+        _export(),
+        _validate(choice),
+    )
+    texts = ["".join(f"{line}\n" for line in section) for section in sections]
+    return "\n".join(text for text in texts if text)
 
 
-def _lines(name: str, images: Images, choice: Choice) -> Iterator[str]:
+def _head(name: str, images: Images, choice: Choice) -> Iterator[str]:
     yield f"# Written by `hkd-edge init` for {images.told}. Edit it; every key: hkd-edge recipes schema"
     for reason in choice.reasons:
         yield f"# - {reason}"
     yield _told("version: 1", "of the recipe format")
     yield _told(f"name: {name}", "the bundle gets it too")
     yield "seed: 0"
-    yield ""
+
+
+def _data(images: Images, choice: Choice) -> Iterator[str]:
     yield "data:"
     yield f"  dataset: {images.dataset}"
     yield _told(f"  root: {_quoted(images.root)}", "from the folder of this file")
@@ -48,28 +62,38 @@ def _lines(name: str, images: Images, choice: Choice) -> Iterator[str]:
     yield _told(f"  group_by: {_quoted(images.group_by)}", "regular expression on file names: what stays on one side")
     yield _told(f"  max_unreadable: {images.max_unreadable:g}", "share of images that may be unreadable")
     yield _told(f"  balance: {choice.balance}", "weights = rare classes count for more")
-    yield ""
+
+
+def _concepts(images: Images, choice: Choice) -> Iterator[str]:
     yield "concepts:"
     if choice.teacher is None:
         yield _told("  hierarchy: null", "a YAML file of groups of classes")
     else:
         hierarchy = "folders" if images.hierarchy is None else _quoted(images.hierarchy)
         yield _told(f"  hierarchy: {hierarchy}", "the groups that the data come with, or a YAML file")
-    yield ""
+
+
+def _augment(choice: Choice) -> Iterator[str]:
     yield "augment:"
     yield _told("  flip: true", "half of the images are mirrored; false where left and right differ")
     yield _told(f"  shift_px: {choice.shift_px}", "pixels")
     yield _told("  zoom_fraction: 0.3", "up to this share larger, or smaller in proportion; 0 where size tells classes")
     yield _told("  light_fraction: 0.3", "up to this share brighter or darker; 0 where brightness tells classes")
+
+
+def _teacher(choice: Choice) -> Iterator[str]:
     if choice.teacher is not None:
-        yield ""
         yield _told("teacher:", "learns the concepts, never the classes")
         yield f"  architecture: {_flow(choice.teacher)}"
         yield f"  training: {_flow({'epochs': choice.teacher_epochs, 'batch_size': choice.batch_size})}"
-    yield ""
+
+
+def _student(choice: Choice) -> Iterator[str]:
     yield _told("student:", "what is shipped")
     yield f"  architecture: {_flow(choice.student)}"
-    yield ""
+
+
+def _distill(choice: Choice) -> Iterator[str]:
     yield "distill:"
     yield "  training:"
     yield _told(f"    epochs: {choice.epochs}", "passes over the training images")
@@ -82,11 +106,15 @@ def _lines(name: str, images: Images, choice: Choice) -> Iterator[str]:
         yield _told(f"  weights: {weights}", "of the labels, and of the teacher's concepts")
     if choice.labelled_share is not None:
         yield _told(f"  labelled_share: {choice.labelled_share:g}", "of each batch; the rest is drawn from all images")
-    yield ""
+
+
+def _export() -> Iterator[str]:
     yield "export:"
     yield _told("  targets: [onnxruntime, openvino, tensorrt]", "leave out what your board has not")
     yield "  precisions: [fp32, fp16, int8]"
-    yield ""
+
+
+def _validate(choice: Choice) -> Iterator[str]:
     yield _told("validate:", "gates; by chance few validation images lose more")
     for gate, limit in choice.gates.items():
         yield f"  {gate}: {limit:g}"
