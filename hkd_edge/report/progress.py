@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -111,20 +111,24 @@ class Reporter(AbstractContextManager["Reporter"]):
             self._bars.reset(self._task)  # the time left is estimated from this work's own pace
         self._bars.update(self._task, description=description, completed=done, total=total, visible=True)
 
-    def training(self, stage: str, name: str, title: str, images: int) -> TrainingProgress:
-        """Who is told of the training `name`, for people `title`, over `images` training images an epoch."""
-        return _Training(self, stage, name, title, images)
+    def training(self, stage: str, name: str, title: str, images: int, costs: Sequence[float] = ()) -> TrainingProgress:
+        """Who is told of the training `name`, for people `title`, over `images` training images an epoch.
 
-    def epoch(self, stage: str, name: str, title: str, images: int, result: EpochResult, epochs: int) -> None:
-        """An epoch of that training has ended."""
+        `costs` says how long each epoch takes in proportion to the others; without it they take the same.
+        """
+        return _Training(self, stage, name, title, images, costs)
+
+    def epoch(
+        self, stage: str, name: str, title: str, images: int, result: EpochResult, epochs: int, left_s: float
+    ) -> None:
+        """An epoch of that training has ended, which will take `left_s` seconds more."""
         if self._tracking:
             self._tracking.epoch(name, result, epochs, images)
         accuracies = ", ".join(f"{name} {value:.2f} %" for name, value in result.accuracies.items())
-        left = result.seconds * (epochs - result.epoch - 1)
         self.note(
             stage,
             f"{title} epoch {result.epoch + 1}/{epochs}: loss {result.loss:.4f}, validation {accuracies}, "
-            f"{result.seconds:.1f} s, about {left:.0f} s left",
+            f"{result.seconds:.1f} s, about {left_s:.0f} s left",
         )
 
     def _line(self, text: str) -> None:
@@ -133,15 +137,20 @@ class Reporter(AbstractContextManager["Reporter"]):
 
 
 class _Training:
-    def __init__(self, reporter: Reporter, stage: str, name: str, title: str, images: int) -> None:
+    def __init__(
+        self, reporter: Reporter, stage: str, name: str, title: str, images: int, costs: Sequence[float]
+    ) -> None:
         self._reporter = reporter
         self._stage = stage
         self._name = name
         self._title = title
         self._images = images
+        self._costs = costs
 
     def step(self, done: int, total: int) -> None:
         self._reporter.work(self._title, done, total)
 
     def epoch(self, result: EpochResult, epochs: int) -> None:
-        self._reporter.epoch(self._stage, self._name, self._title, self._images, result, epochs)
+        costs = self._costs or [1.0] * epochs
+        left_s = result.seconds * sum(costs[result.epoch + 1 :]) / costs[result.epoch]
+        self._reporter.epoch(self._stage, self._name, self._title, self._images, result, epochs, left_s)

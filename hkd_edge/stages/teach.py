@@ -28,6 +28,7 @@ from hkd_edge.teachers.files import teacher_files
 from hkd_edge.teachers.network import AdaptedTeacher, ForeignTeacher
 from hkd_edge.teachers.saved import SavedTeacher, read_teacher, save_teacher
 from hkd_edge.train.loop import Fit, Task, fit
+from hkd_edge.train.optimizer import epoch_costs
 from hkd_edge_runtime.files import write_json_atomically
 
 _INIT_STREAM = {"concept": 11, "task": 12, "student": 13}
@@ -81,7 +82,8 @@ def train(context: Context, stage: str, role: str, task: Task, settings: Any, ke
         context.team,
     )
     images = job.steps_per_epoch * job.batch_size
-    history = fit(task, job, context.reporter.training(stage, role, _TITLES[role], images))
+    progress = context.reporter.training(stage, role, _TITLES[role], images, epoch_costs(settings))
+    history = fit(task, job, progress)
     return [vars(epoch) for epoch in history]
 
 

@@ -7,6 +7,8 @@ from torch import nn
 
 from hkd_edge.recipe.schema import Training
 
+_COST_EXPONENT = 1.5
+
 
 def make_optimizer(module: nn.Module, settings: Training) -> torch.optim.SGD:
     """SGD over all of `module`; biases and batch-norm parameters (one axis) are not decayed."""
@@ -33,6 +35,15 @@ def image_scale(epoch: int, settings: Training) -> float:
     DAWNBench (2018).
     """
     return settings.progressive_scale if epoch < round(settings.progressive_fraction * settings.epochs) else 1.0
+
+
+def epoch_costs(settings: Training) -> list[float]:
+    """How long each epoch takes in proportion to the others, by its image size.
+
+    Half the height and width saved 58 % of an epoch's time (a mobile network) and 67 % (a residual one) on two cores,
+    not the 75 % that the pixels do.
+    """
+    return [image_scale(epoch, settings) ** _COST_EXPONENT for epoch in range(settings.epochs)]
 
 
 def learning_rate_factor(step: int, total_steps: int, warmup_fraction: float) -> float:
