@@ -87,8 +87,10 @@ def test_the_record_has_what_the_stage_found(taught: Path) -> None:
 class Stopping(Reporter):
     """Stops the run as Ctrl-C does, after the second epoch."""
 
-    def epoch(self, stage: str, name: str, title: str, images: int, result: EpochResult, epochs: int) -> None:
-        super().epoch(stage, name, title, images, result, epochs)
+    def epoch(
+        self, stage: str, name: str, title: str, images: int, result: EpochResult, epochs: int, left_s: float
+    ) -> None:
+        super().epoch(stage, name, title, images, result, epochs, left_s)
         if result.epoch == 1:
             raise KeyboardInterrupt
 
