@@ -3,13 +3,16 @@
     python benchmarks/profile_step.py [--job teacher|student] [--steps 12]
 
 The step is that of benchmarks/training.py (Fashion-MNIST, batches of 128, fp32). Shares are of the time of whole steps;
-the profiler itself costs a few microseconds an operation, which counts for the smallest ones.
+the profiler itself costs a few microseconds an operation, which counts for the smallest ones. Last comes a bound: what the
+step's convolutions and linear layers would take at the speed of this machine's best product of two matrices, if all
+else took no time. No loop over the same network that computes the same way can be faster.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +22,15 @@ import torch
 from contenders import SETTINGS, Setting, our_run  # the script beside this one
 from rich.console import Console
 from torch.profiler import ProfilerActivity, profile, record_function
+from torch.utils.flop_counter import FlopCounterMode
 
 from hkd_edge.report.progress import Reporter
 from hkd_edge.train.loop import Run
 from hkd_edge_runtime.board import read_board
 
 WARM_UP = 5
+MATRIX = 1536  # rows and columns: large enough for the best speed, small enough for the cache
+PRODUCTS = 40
 STEP, LOSS = "whole step", "augmentation, network forward, loss"
 AUGMENT, FORWARD, BACKWARD, OPTIMIZER = "augmentation and normalisation", "network forward", "backward", "optimiser"
 KINDS = {
@@ -68,8 +74,8 @@ def in_part(call: Callable[..., Any], part: str) -> Callable[..., Any]:
     return marked_call
 
 
-def profiled(run: Run, steps: int) -> Any:
-    """The profiler's averages over `steps` steps after the warm-up."""
+def profiled(run: Run, steps: int) -> tuple[Any, int]:
+    """The profiler's averages over `steps` steps after the warm-up, and the floating point operations of a step."""
     progress = Reporter(Console(quiet=True)).training("", "", "", run.job.image_count)
     taken = itertools.chain.from_iterable(run.steps(epoch, progress) for epoch in range(SETTINGS.epochs))
     for _ in itertools.islice(taken, WARM_UP):
@@ -78,7 +84,20 @@ def profiled(run: Run, steps: int) -> Any:
         for _ in range(steps):
             with record_function(STEP):
                 next(taken)
-    return profiler.key_averages()
+    with FlopCounterMode(display=False) as counter:
+        next(taken)
+    return profiler.key_averages(), counter.get_total_flops()
+
+
+def best_gflops() -> float:
+    """The best speed of a product of two square fp32 matrices, in GFLOP/s, with the threads of the step."""
+    left, right = torch.rand(2, MATRIX, MATRIX)
+    best_s = float("inf")
+    for _ in range(PRODUCTS):
+        start_s = time.perf_counter()
+        torch.mm(left, right)
+        best_s = min(best_s, time.perf_counter() - start_s)
+    return 2e-9 * MATRIX**3 / best_s
 
 
 def parts(averages: Any) -> dict[str, float]:
@@ -110,7 +129,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--change", default="", help="one of the changes of benchmarks/training.py --changes")
     options = parser.parse_args()
-    averages = profiled(our_run(Setting(options.job), options.change), options.steps)
+    averages, flops = profiled(our_run(Setting(options.job), options.change), options.steps)
     step_ms = next(each.cpu_time_total for each in averages if each.key == STEP) / options.steps / 1000
     print(f"machine {dict(read_board().facts)}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     print(
@@ -120,6 +139,12 @@ def main() -> None:
         print(title)
         for name, share in shares.items():
             print(f"  {share:5.1f} %  {name}")
+    gflops = best_gflops()
+    bound_ms = flops / gflops / 1e6
+    print(
+        f"bound: {flops / 1e9:.2f} GFLOP a step, {gflops:.0f} GFLOP/s at best: {bound_ms:.1f} ms, "
+        f"{1000 * SETTINGS.batch_size / bound_ms:.0f} images/s"
+    )
 
 
 if __name__ == "__main__":
