@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 
@@ -57,6 +59,28 @@ class Network(nn.Module):
         embedding = self.embed(x)
         logits: Tensor = self.head(embedding)
         return logits, embedding
+
+
+class Ensemble(nn.Module):
+    """Networks of the same outputs that answer together: the mean of their logits, their embeddings side by side.
+
+    The softmax of mean logits is the normalised geometric mean of the members' own, at any temperature and on every
+    axis.
+    """
+
+    def __init__(self, members: Sequence[Network]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.embedding_size = sum(member.embedding_size for member in members)
+
+    def answer(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N, outputs) and embeddings (N, embedding_size) of normalised images (N, C, H, W)."""
+        logits, embeddings = zip(*(member.answer(x) for member in self.members), strict=True)  # type: ignore[operator]
+        return torch.stack(logits).mean(0), torch.cat(embeddings, dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits of `answer`."""
+        return self.answer(x)[0]
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -155,6 +155,9 @@ def broken_teacher(teacher: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...]
         yield ("training",), "missing, expected the teacher's training, such as {epochs: 10}."
     if not trained and teacher.get("training") is not None:
         yield ("training",), f"expected none for a teacher by {ways[0]}, which is not trained, got one. Leave it out."
+    if not trained and teacher.get("members", 1) != 1:
+        reason = f"expected 1 for a teacher by {ways[0]}, which is not trained, got {teacher['members']}."
+        yield ("members",), f"{reason} Leave it out."
     foreign = teacher.get("foreign")
     if isinstance(foreign, Mapping):
         for name, reason in _broken_foreign(foreign):

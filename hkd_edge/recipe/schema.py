@@ -98,6 +98,12 @@ class Teacher(Section):
 
     architecture: ArchitectureOrName | None = key(None, "The network of a teacher that is trained here.")
     training: Training | None = key(None, "The training of a teacher that is trained here.")
+    members: int = key(
+        1,
+        "How many such networks are trained, from other first weights and in another order; they teach together.",
+        typical="1 to 5",
+        ge=1,
+    )
     checkpoint: str | None = path_key(
         None, "File teacher/concept.pt or teacher/task.pt of another run: that teacher as it is, not trained again."
     )

@@ -16,7 +16,7 @@ from hkd_edge.distill.losses import concept_label_loss
 from hkd_edge.distill.teacher import AxisTables, concept_accuracies
 from hkd_edge.errors import TrainingError
 from hkd_edge.evaluate.metrics import predict_logits, top1
-from hkd_edge.models.network import Network, count_parameters
+from hkd_edge.models.network import Ensemble, Network, count_parameters
 from hkd_edge.recipe.foreign import Foreign, ForeignInput
 from hkd_edge.recipe.schema import Augment, Recipe, Teacher
 from hkd_edge.run.context import Context
@@ -30,6 +30,7 @@ from hkd_edge.teachers.saved import SavedTeacher, TeacherInput, columns_for, rea
 from hkd_edge.train.team import ALONE, Team
 from hkd_edge_runtime.files import copy_atomically, sha256_file
 
+_NOT_TRAINED = "not trained here"
 _EXAMPLES = 2  # images that a foreign network is tried on before it gets them all
 # The source that decides the answers of a foreign network without its head.
 _CODE = (
@@ -51,7 +52,7 @@ def teacher_file(context: Context, role: str) -> Path:
     return context.run / "teacher" / f"{role}.pt"
 
 
-def own_teacher(context: Context, role: str, saved: SavedTeacher) -> Network | AdaptedTeacher:
+def own_teacher(context: Context, role: str, saved: SavedTeacher) -> Network | Ensemble | AdaptedTeacher:
     """The network of ours in `saved` behind this run's images, on the training device.
 
     Raises:
@@ -59,8 +60,8 @@ def own_teacher(context: Context, role: str, saved: SavedTeacher) -> Network | A
     """
     network, images = saved.network(), images_of(context)
     columns = columns_for(saved, context.hierarchy(), role)
-    teacher: Network | AdaptedTeacher = network
-    if saved.images != images or columns != list(range(network.head.out_features)):
+    teacher: Network | Ensemble | AdaptedTeacher = network
+    if saved.images != images or columns != list(range(saved.outputs)):
         height, width, channels = saved.images.shape
         taken = ForeignInput(
             size=(height, width),
@@ -83,7 +84,7 @@ def take_checkpoint(context: Context, role: str, settings: Teacher) -> dict[str,
         )
     teacher = own_teacher(context, role, saved)
     copy_atomically(path, teacher_file(context, role))
-    return _metrics(context, role, teacher, count_parameters(teacher), None, started)
+    return judged_at_once(context, role, _NOT_TRAINED, teacher, count_parameters(teacher), None, started)
 
 
 def make_foreign(context: Context, role: str, settings: Teacher) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def make_foreign(context: Context, role: str, settings: Teacher) -> dict[str, An
     weights = teacher.head.state_dict() if teacher.head is not None else {}
     saved = SavedTeacher(role, context.hierarchy(), images, None, described, weights)
     save_teacher(teacher_file(context, role), saved)
-    return _metrics(context, role, teacher, teacher.trunk.parameter_count, loss, started)
+    return judged_at_once(context, role, _NOT_TRAINED, teacher, teacher.trunk.parameter_count, loss, started)
 
 
 def load_foreign(context: Context, role: str, settings: Teacher) -> ForeignTeacher:
@@ -193,17 +194,20 @@ def _labels(context: Context, role: str) -> Labels:
     return Labels(places[:, None], columns_of([len(hierarchy.classes)]), data.class_weights)
 
 
-def _metrics(
-    context: Context, role: str, teacher: nn.Module, parameters: int, loss: float | None, started: float
+def judged_at_once(
+    context: Context, role: str, how: str, teacher: nn.Module, parameters: int, loss: float | None, started: float
 ) -> dict[str, Any]:
-    """As of a teacher that was trained in one epoch, in none if it only embeds; `loss` None = of validation images."""
+    """Metrics as of a teacher that was trained in one epoch, in none if it only embeds; tells them, and `how` it came.
+
+    `loss` None = of validation images; `started` by time.perf_counter().
+    """
     data = context.resident
     logits = predict_logits(teacher, data.validation.images, data.normalize, context.precision)
     said, validation_loss = _judged(context, role, logits, getattr(teacher, "silent_axes", ()))
     told = ", ".join(f"{name} {accuracy:.2f} %" for name, accuracy in said.items()) or "embeds, and says no more"
     context.reporter.note(
         "teach",
-        f"{role} teacher, not trained here: {parameters:,} parameters; {told} of {len(logits):,} validation images",
+        f"{role} teacher, {how}: {parameters:,} parameters; {told} of {len(logits):,} validation images",
     )
     if not said:
         return {"parameters": parameters, "epochs": []}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import torch
 from hkd_edge.data.augment import generator_for
 from hkd_edge.distill.teacher import ConceptTeacherTask, TaskTeacherTask
 from hkd_edge.models.build import build
-from hkd_edge.models.network import Network, count_parameters
+from hkd_edge.models.network import Ensemble, Network, count_parameters
 from hkd_edge.recipe.architecture import Architecture
 from hkd_edge.recipe.schema import Teacher, Training
 from hkd_edge.run.context import Context
 from hkd_edge.run.stage import Stage, digest
 from hkd_edge.stages.foreign import (
     images_of,
+    judged_at_once,
     load_foreign,
     make_foreign,
     own_teacher,
@@ -26,12 +28,13 @@ from hkd_edge.stages.foreign import (
 )
 from hkd_edge.teachers.files import teacher_files
 from hkd_edge.teachers.network import AdaptedTeacher, ForeignTeacher
-from hkd_edge.teachers.saved import SavedTeacher, read_teacher, save_teacher
+from hkd_edge.teachers.saved import SavedTeacher, read_teacher, save_teacher, together
 from hkd_edge.train.loop import Fit, Task, fit
 from hkd_edge.train.optimizer import epoch_costs
 from hkd_edge_runtime.files import write_json_atomically
 
 _INIT_STREAM = {"concept": 11, "task": 12, "student": 13}
+_MEMBER_STREAM = 17
 _TITLES = {
     "concept": "concept teacher",
     "task": "task teacher",
@@ -41,10 +44,10 @@ _TITLES = {
 TRAINING_CODE = ("data", "models", "train", "distill", "evaluate/metrics")
 
 
-def build_network(context: Context, role: str, architecture: Architecture, outputs: int) -> Network:
-    """A freshly initialised network on the training device; the same for the same seed and role."""
+def build_network(context: Context, role: str, architecture: Architecture, outputs: int, member: int = 0) -> Network:
+    """A freshly initialised network on the training device; the same for the same seed, role and number of a member."""
     channels = context.resident.train.images.shape[-1]
-    state = generator_for(context.recipe.seed, _INIT_STREAM[role]).initial_seed()
+    state = generator_for(_member_seed(context, member), _INIT_STREAM[role]).initial_seed()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(state)
         network = build(context.recipe.located(architecture), channels, outputs)
@@ -57,7 +60,9 @@ def teacher_outputs(context: Context, role: str) -> int:
     return hierarchy.membership().shape[1] if role == "concept" else len(hierarchy.classes)
 
 
-def load_teacher(context: Context, role: str, settings: Teacher) -> Network | AdaptedTeacher | ForeignTeacher:
+def load_teacher(
+    context: Context, role: str, settings: Teacher
+) -> Network | Ensemble | AdaptedTeacher | ForeignTeacher:
     """The teacher of `role`, as this stage has written it, behind this run's images."""
     if settings.foreign is not None:
         return load_foreign(context, role, settings)
@@ -70,19 +75,27 @@ def named_teachers(context: Context) -> dict[str, Teacher]:
     return {role: context.recipe.located_teacher(each) for role, each in both.items() if each is not None}
 
 
-def train(context: Context, stage: str, role: str, task: Task, settings: Any, key: str) -> list[dict[str, Any]]:
-    """Trains `task` from its checkpoint or from the start; the epochs as JSON."""
+def train(
+    context: Context, stage: str, role: str, task: Task, settings: Training, key: str, member: int | None = None
+) -> list[dict[str, Any]]:
+    """Trains `task`: the network of `role`, or one `member` (0, 1, ...) of several. Its epochs as JSON.
+
+    It goes on from its checkpoint, if there is one.
+    """
+    name, title = role, _TITLES[role]
+    if member is not None:
+        name, title = _member_name(role, member), f"{title}, member {member + 1}"
     job = Fit(
         settings,
         len(context.resident.train),
-        context.recipe.seed,
+        _member_seed(context, member or 0),
         context.device,
-        context.run / "checkpoints" / f"{role}.pt",
-        digest([key, role]),
+        context.run / "checkpoints" / f"{name}.pt",
+        digest([key, name]),
         context.team,
     )
     images = job.steps_per_epoch * job.batch_size
-    progress = context.reporter.training(stage, role, _TITLES[role], images, epoch_costs(settings))
+    progress = context.reporter.training(stage, name, title, images, epoch_costs(settings))
     history = fit(task, job, progress)
     return [vars(epoch) for epoch in history]
 
@@ -101,11 +114,14 @@ def _inputs(context: Context) -> Mapping[str, Any]:
 def _run(context: Context, key: str) -> list[Path]:
     folder = context.run / "teacher"
     folder.mkdir(exist_ok=True)
-    metrics = {role: _made(context, role, settings, key) for role, settings in named_teachers(context).items()}
-    if not metrics:
+    teachers = named_teachers(context)
+    metrics: dict[str, dict[str, Any]] = {}
+    for role, settings in teachers.items():
+        metrics |= _made(context, role, settings, key)
+    if not teachers:
         context.reporter.note("teach", "the recipe names no teacher")
     write_json_atomically(folder / "metrics.json", metrics)
-    return [*(teacher_file(context, role) for role in metrics), folder / "metrics.json"]
+    return [*(teacher_file(context, role) for role in teachers), folder / "metrics.json"]
 
 
 def _help(context: Context, key: str) -> None:
@@ -115,26 +131,53 @@ def _help(context: Context, key: str) -> None:
 
 
 def _made(context: Context, role: str, settings: Teacher, key: str) -> dict[str, Any]:
-    """Writes the teacher's file; its metrics."""
+    """Writes the teacher's file; its metrics by role, and those of each member of an ensemble by the member's name."""
     if settings.foreign is not None:
-        return make_foreign(context, role, settings)
+        return {role: make_foreign(context, role, settings)}
     if settings.checkpoint is not None:
-        return take_checkpoint(context, role, settings)
-    network, epochs = _taught(context, role, settings, key)
-    weights = network.state_dict()
-    saved = SavedTeacher(role, context.hierarchy(), images_of(context), settings.architecture, None, weights)
+        return {role: take_checkpoint(context, role, settings)}
+    teacher, metrics = _taught(context, role, settings, key)
+    images, weights = images_of(context), teacher.state_dict()
+    saved = SavedTeacher(
+        role, context.hierarchy(), images, settings.architecture, None, weights, members=settings.members
+    )
     save_teacher(teacher_file(context, role), saved)
-    return {"parameters": count_parameters(network), "epochs": epochs}
+    return metrics
 
 
-def _taught(context: Context, role: str, settings: Teacher, key: str) -> tuple[Network, list[dict[str, Any]]]:
-    """The trained teacher of `role`, and its epochs as JSON."""
+def _taught(
+    context: Context, role: str, settings: Teacher, key: str
+) -> tuple[Network | Ensemble, dict[str, dict[str, Any]]]:
+    """The trained teacher of `role`, and what `_made` returns."""
     if settings.architecture is None or settings.training is None:
         raise ValueError("teacher: expected architecture and training, which the recipe's rules ask for, got none.")
-    network = build_network(context, role, settings.architecture, teacher_outputs(context, role))
-    context.reporter.note("teach", f"{role} teacher: {count_parameters(network):,} parameters, {_where(context)}")
-    task = _task(context, role, network, settings.training)
-    return network, train(context, "teach", role, task, settings.training, key)
+    members: list[Network] = []
+    metrics: dict[str, dict[str, Any]] = {}
+    for member in range(settings.members):
+        network = build_network(context, role, settings.architecture, teacher_outputs(context, role), member)
+        parameters = count_parameters(network)
+        context.reporter.note("teach", f"{role} teacher: {parameters:,} parameters, {_where(context)}")
+        task = _task(context, role, network, settings.training)
+        alone = settings.members == 1
+        epochs = train(context, "teach", role, task, settings.training, key, None if alone else member)
+        metrics[role if alone else _member_name(role, member)] = {"parameters": parameters, "epochs": epochs}
+        members.append(network)
+    teacher = together(members)
+    if len(members) > 1:
+        started = time.perf_counter() - sum(epoch["seconds"] for each in metrics.values() for epoch in each["epochs"])
+        how, parameters = f"{len(members)} members together", count_parameters(teacher)
+        metrics = {role: judged_at_once(context, role, how, teacher, parameters, None, started), **metrics}
+    return teacher, metrics
+
+
+def _member_name(role: str, member: int) -> str:
+    return f"{role}-{member + 1}"
+
+
+def _member_seed(context: Context, member: int) -> int:
+    """What first weights and the order of images are drawn by: for the first member, or the only one, the recipe's."""
+    seed = context.recipe.seed
+    return seed if member == 0 else generator_for(seed, _MEMBER_STREAM, member).initial_seed()
 
 
 def _task(context: Context, role: str, network: Network, training: Training) -> Task:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hkd_edge.errors import TrainingError
-from hkd_edge.models.network import Network
+from hkd_edge.models.network import Ensemble, Network
 from hkd_edge.recipe.foreign import Foreign
 from hkd_edge.teachers.images import FitImages
 from hkd_edge.teachers.mapping import Groups, MappedClasses, load_class_names, load_mapping
@@ -79,7 +79,7 @@ class ForeignTeacher(nn.Module):
 class AdaptedTeacher(nn.Module):
     """A network of another run behind this recipe's images; of its logits, those at `columns`, in that order."""
 
-    def __init__(self, fit: FitImages, network: Network, columns: Sequence[int]) -> None:
+    def __init__(self, fit: FitImages, network: Network | Ensemble, columns: Sequence[int]) -> None:
         super().__init__()
         self.fit = fit
         self.network = network

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hkd_edge.errors import TrainingError
 from hkd_edge.models.build import build
-from hkd_edge.models.network import Network
+from hkd_edge.models.network import Ensemble, Network
 from hkd_edge.recipe.architecture import Architecture
 from hkd_edge.train.checkpoint import UNREADABLE, read_described, save_described
 from hkd_edge_runtime.errors import did_you_mean
@@ -40,22 +40,33 @@ class SavedTeacher:
     architecture: Architecture | None
     foreign: Mapping[str, Any] | None
     weights: Mapping[str, Tensor]
+    members: int = 1
 
-    def network(self) -> Network:
-        """The network of ours, on the CPU in evaluation mode.
+    @property
+    def outputs(self) -> int:
+        """How many logits it has: of all concepts of all axes, or of the classes."""
+        return self.hierarchy.membership().shape[1] if self.role == "concept" else len(self.hierarchy.classes)
+
+    def network(self) -> Network | Ensemble:
+        """The network of ours, or all its members, on the CPU in evaluation mode.
 
         Raises:
             TrainingError: if the weights are not those of the architecture, or if it is a foreign one.
         """
         if self.architecture is None:
             raise TrainingError("expected a teacher with a network of its own, got the head of a foreign one.")
-        outputs = self.hierarchy.membership().shape[1] if self.role == "concept" else len(self.hierarchy.classes)
-        network = build(self.architecture, self.images.shape[2], outputs)
+        members = [build(self.architecture, self.images.shape[2], self.outputs) for _ in range(self.members)]
+        network = together(members)
         try:
             network.load_state_dict(dict(self.weights))
         except RuntimeError as error:
             raise TrainingError(f"expected the weights of the teacher's architecture, got: {error}.") from error
         return network.eval()
+
+
+def together(members: Sequence[Network]) -> Network | Ensemble:
+    """The one network of `members`, or all as an ensemble."""
+    return members[0] if len(members) == 1 else Ensemble(members)
 
 
 def save_teacher(path: Path, teacher: SavedTeacher) -> None:
@@ -68,6 +79,7 @@ def save_teacher(path: Path, teacher: SavedTeacher) -> None:
         # The path of the weights that training started from means nothing to who gets this file.
         "architecture": architecture and architecture.model_copy(update={"weights": None}).model_dump(mode="json"),
         "foreign": teacher.foreign,
+        "members": teacher.members,
     }
     save_described(path, (FORMAT, FORMAT_VERSION), described, teacher.weights)
 
@@ -89,6 +101,7 @@ def read_teacher(path: Path) -> SavedTeacher:
             architecture=architecture and Architecture.model_validate(architecture),
             foreign=described["foreign"],
             weights=weights,
+            members=described.get("members", 1),  # older files have no such key
         )
     except UNREADABLE as error:
         raise TrainingError(

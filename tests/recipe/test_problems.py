@@ -118,8 +118,8 @@ EPOCHS = "epochs: 2"
         (
             "student:",
             "teacher: 5\nstudent:",
-            "x.yaml:4: recipe.teacher: expected null or a section with the keys architecture, training, checkpoint, "
-            "foreign, got 5.",
+            "x.yaml:4: recipe.teacher: expected null or a section with the keys architecture, training, members, "
+            "checkpoint, foreign, got 5.",
         ),
     ],
 )

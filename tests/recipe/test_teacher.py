@@ -33,6 +33,10 @@ def told(complaint, section: str) -> list[str]:
             [".training: expected none for a teacher by checkpoint, which is not trained, got one. Leave it out."],
         ),
         (
+            "{checkpoint: a.pt, members: 2}",
+            [".members: expected 1 for a teacher by checkpoint, which is not trained, got 2. Leave it out."],
+        ),
+        (
             f"{{checkpoint: a.pt, foreign: {{onnx: a.onnx, {INPUT}}}}}",
             [".foreign: expected one of architecture, checkpoint, foreign, got checkpoint too. Leave one out."],
         ),

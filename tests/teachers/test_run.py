@@ -49,6 +49,35 @@ def test_a_checkpoint_of_another_run_answers_as_it_did_there(digits, tmp_path):
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 
+def test_members_teach_by_the_mean_of_their_logits(digits):
+    alone = digits("alone", OWN)
+    one, two = (digits(f"members{number}", OWN, f"teacher.members={number}", until="distill") for number in (1, 2))
+    kept = alone.read_json("teacher/metrics.json")["concept"]
+    assert one.read_json("teacher/metrics.json")["concept"]["parameters"] == kept["parameters"]
+    found = two.read_json("teacher/metrics.json")
+    assert list(found) == ["concept", "concept-1", "concept-2"]
+    assert found["concept"]["parameters"] == 2 * kept["parameters"]
+    assert [epoch["accuracies"] for epoch in found["concept-1"]["epochs"]] == [
+        epoch["accuracies"] for epoch in kept["epochs"]
+    ]
+    assert found["concept-2"]["epochs"][0]["loss"] != kept["epochs"][0]["loss"]
+    assert "2 members together" in two.told
+    teacher = load_teacher(two, "concept", named_teachers(two)["concept"])
+    pixels = two.resident.normalize(torch.tensor(two.dataset.test.images[:20]))
+    logits, embeddings = teacher.answer(pixels)
+    answers = [member.answer(pixels) for member in teacher.members]
+    torch.testing.assert_close(logits, (answers[0][0] + answers[1][0]) / 2)
+    torch.testing.assert_close(embeddings, torch.cat([answer[1] for answer in answers], dim=1))
+    single = load_teacher(alone, "concept", named_teachers(alone)["concept"])
+    torch.testing.assert_close(answers[0][0], single(pixels))
+
+
+def test_another_run_takes_all_members(digits, tmp_path):
+    own = digits("own", OWN, "teacher.members=2")
+    other = digits("other", f"teacher={{checkpoint: {tmp_path}/own/teacher/concept.pt}}")
+    assert metrics(other) == metrics(own)
+
+
 def test_a_checkpoint_must_know_the_recipe_s_concepts(digits, tmp_path):
     digits("own", "teacher.training.epochs=1")
     concepts = tmp_path / "c.yaml"

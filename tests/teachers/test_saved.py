@@ -39,6 +39,15 @@ def test_the_same_teacher_has_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_a_file_from_before_there_were_members_has_one(tmp_path):
+    save_teacher(tmp_path / "t.pt", teacher())
+    content = torch.load(tmp_path / "t.pt", weights_only=True)
+    described = json.loads(content["described"])
+    assert described.pop("members") == 1
+    torch.save(content | {"described": json.dumps(described)}, tmp_path / "t.pt")
+    assert read_teacher(tmp_path / "t.pt").members == 1
+
+
 def test_axes_and_concepts_may_stand_in_another_order():
     axes = (Axis("kind", ("shoes", "tops"), (1, 1, 0)), Axis("warm", ("yes", "no"), (0, 1, 0)))
     assert columns_for(teacher(), Hierarchy(CLASSES, axes), "concept") == [3, 2, 0, 1]
