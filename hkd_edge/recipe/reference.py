@@ -29,7 +29,7 @@ _UNITS_OF_NAMES = {
     "_mb": "MB",
     "_bytes": "bytes",
     **dict.fromkeys(("batch_size", "_batch", "_images", "batches"), "images"),
-    **{name: name for name in ("epochs", "threads", "blocks", "views")},
+    **{name: name for name in ("epochs", "threads", "blocks", "views", "members")},
     "_runs": "runs",
     "starts": "processes",
     "per_concept": "subclasses",

@@ -47,7 +47,8 @@ def test_an_unknown_name_lists_the_choices_and_the_nearest():
         load_recipe("fashion_minst")
     assert str(caught.value) == (
         "expected the name of a recipe, got 'fashion_minst'. Did you mean 'fashion_mnist'? Recipes: digits, "
-        "fashion_mnist, fashion_mnist_full, fashion_mnist_imagenet_teacher. One of your own is given by its path, "
+        "fashion_mnist, fashion_mnist_100k, fashion_mnist_25k, fashion_mnist_full, fashion_mnist_imagenet_teacher. "
+        "One of your own is given by its path, "
         "which ends in .yaml."
     )
 

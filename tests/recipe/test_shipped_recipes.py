@@ -17,7 +17,10 @@ CLASSES = {
 
 
 def test_the_names_are_those_of_the_documentation():
-    assert list_recipes() == ("digits", "fashion_mnist", "fashion_mnist_full", "fashion_mnist_imagenet_teacher")
+    assert list_recipes() == (
+        *("digits", "fashion_mnist", "fashion_mnist_100k", "fashion_mnist_25k", "fashion_mnist_full"),
+        "fashion_mnist_imagenet_teacher",
+    )
 
 
 @pytest.mark.parametrize("name", list_recipes())
