@@ -52,7 +52,7 @@ class Line:
 
     `validation` and `test` are spreads by measure, without those that were None. `values` are the measures on test
     images by seed, `corruptions` the mean top-1 on these by kind, at each strength. Where classes are left out in turn,
-    a seed's measure is the mean over the classes that have it.
+    a seed's measure is the mean over the classes that have it, and `unmet` has each class's concepts on test images.
     `chosen` is the variant that validation images chose for its method, `best` the method they chose in the setting.
     """
 
@@ -64,6 +64,7 @@ class Line:
     test: Mapping[str, Spread]
     values: Mapping[str, Mapping[int, float]]
     corruptions: Mapping[str, tuple[float, ...]]
+    unmet: Mapping[str, Spread]
     curve: tuple[float, ...]
     seconds: Spread
     teacher_seconds: Spread
@@ -184,6 +185,7 @@ def _line(key: _Key, results: list[CellResult]) -> Line:
         test=_spreads([(each.cell.seed, each.test) for each in results]),
         values=_values([(each.cell.seed, each.test) for each in results]),
         corruptions=_mean_corruptions([each.test for each in results]),
+        unmet=_by_class([each for each in results if each.cell.unmet]),
         curve=tuple(fmean(epoch) for epoch in zip(*(each.curve for each in results), strict=True)),
         seconds=spread([each.seconds for each in results]),
         teacher_seconds=spread([sum(facts.seconds for facts in each.teachers.values()) for each in results]),
@@ -198,6 +200,14 @@ def _spreads(measured: Sequence[tuple[int, Measures]]) -> dict[str, Spread]:
 def _values(measured: Sequence[tuple[int, Measures]]) -> dict[str, dict[int, float]]:
     by_seed = {measure: _by_seed(measured, measure) for measure in MEASURES}
     return {measure: values for measure, values in by_seed.items() if values}
+
+
+def _by_class(results: Iterable[CellResult]) -> dict[str, Spread]:
+    found: dict[str, list[float]] = {}
+    for result in results:
+        if result.test.concept_mean is not None:  # the hierarchy speaks of it
+            found.setdefault(result.cell.unmet, []).append(result.test.concept_mean)
+    return {name: spread(values) for name, values in found.items()}
 
 
 def _mean_corruptions(measured: Sequence[Measures]) -> dict[str, tuple[float, ...]]:

@@ -96,6 +96,17 @@ def corruptions_table(report: Report, setting: Setting) -> Table | None:
     )
 
 
+def unmet_table(report: Report, setting: Setting) -> Table | None:
+    """A row for the chosen variant of each method: concepts of each class that was left out; None if none was."""
+    lines = [line for line in report.chosen(setting) if line.unmet]
+    if not lines:
+        return None
+    classes = tuple(lines[0].unmet)
+    rows = tuple((line.title, *(shown_spread(line.unmet.get(name)) for name in classes)) for line in lines)
+    caption = f"{_capital(setting.title)}, each left out of the labels in turn: test {_TITLES[CONCEPTS]} of its images"
+    return Table(caption, ("method", *classes), rows)
+
+
 def robustness_table(report: Report, baseline: str) -> Table | None:
     """A row for each method and setting against `baseline` by robustness; None where nothing can be compared."""
     contrasts = contrasts_with(report, baseline, (ROBUSTNESS,))

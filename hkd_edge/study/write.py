@@ -22,6 +22,7 @@ from hkd_edge.study.tables import (
     robustness_table,
     search_table,
     trials_table,
+    unmet_table,
     variants_table,
 )
 from hkd_edge_runtime.files import write_bytes_atomically, write_json_atomically
@@ -85,7 +86,7 @@ def _methods(report: Report) -> Markup:
     return _joined(
         *(figure(plot, f"Test top-1 by label budget, student {name}, 95 % over seeds") for name, plot in plots if plot),
         *([_shown(efficiency)] if efficiency else []),
-        *(_shown(methods_table(report, setting)) for setting in report.settings),
+        *(_shown(each) for each in _method_tables(report)),
         *([folded("Variants", _shown(variants))] if variants else []),
     )
 
@@ -102,6 +103,12 @@ def _search_section(report: Report) -> Iterator[Section]:
         yield Section("Searches", _joined(_shown(searches), folded("All trials", _shown(trials))))
 
 
+def _method_tables(report: Report) -> Iterator[Table]:
+    for setting in report.settings:
+        tables = (methods_table(report, setting), unmet_table(report, setting))
+        yield from (each for each in tables if each)
+
+
 def _robustness_tables(report: Report) -> Iterator[Table]:
     tables = [corruptions_table(report, setting) for setting in report.settings]
     tables += [robustness_table(report, baseline) for baseline in _baselines(report)]
@@ -109,7 +116,7 @@ def _robustness_tables(report: Report) -> Iterator[Table]:
 
 
 def _tables(report: Report) -> Iterator[Table]:
-    yield from (methods_table(report, setting) for setting in report.settings)
+    yield from _method_tables(report)
     yield from (contrasts_table(report, baseline) for baseline in _baselines(report))
     yield from _robustness_tables(report)
     yield from (each for each in (efficiency_table(report), variants_table(report), search_table(report)) if each)

@@ -6,7 +6,14 @@ import pytest
 
 from hkd_edge.study import words
 from hkd_edge.study.analysis import analyse, labels_needed
-from hkd_edge.study.tables import contrasts_table, corruptions_table, efficiency_table, methods_table, robustness_table
+from hkd_edge.study.tables import (
+    contrasts_table,
+    corruptions_table,
+    efficiency_table,
+    methods_table,
+    robustness_table,
+    unmet_table,
+)
 from hkd_edge.study.write import study_lines, study_page, write_study
 from tests.study.conftest import drawn, result, study
 
@@ -41,6 +48,11 @@ def test_of_unmet_classes_a_seed_counts_once():
     assert report.lines[0].values["concept_mean"] == {0: 55.0, 1: 56.0}
     assert report.contrasts[0].measure == "concept_mean"
     assert report.lines[0].test["concept_mean"].seeds == 2
+    table = unmet_table(report, report.settings[0])
+    assert table.headers == ("method", "1", "2")
+    assert table.rows == (("scratch", "50.50 ± 0.71", "60.50 ± 0.71"), ("hkd", "70.50 ± 0.71", "80.50 ± 0.71"))
+    assert "| hkd | 70.50 ± 0.71 | 80.50 ± 0.71 |" in list(study_lines(report))
+    assert unmet_table(analyse(study(["scratch"], 1, []), [result("scratch", 0, 90.0)]), report.settings[0]) is None
 
 
 def test_two_baselines_against_each_other_are_corrected_as_one_comparison():
