@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -15,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from hkd_edge.errors import HkdEdgeError, RunDirectoryError, TrainingError
-from hkd_edge.report.wording import duration
 from hkd_edge.run.directory import hold_run
-from hkd_edge.study.cells import CellResult, TrialResult, read_result, read_trial
+from hkd_edge.study.cells import CellResult, read_result, read_trial
 from hkd_edge.study.load import Plan
+from hkd_edge.study.progress import Progress, Result, Tell
 from hkd_edge.study.work import Job, job_of, run_cell, run_trial, train_concept_teacher, train_teachers
 from hkd_edge_runtime.files import write_bytes_atomically
 
 STUDY_FILE = "study.yaml"
-Tell = Callable[[str], None]
-Result = CellResult | TrialResult
 
 
 @contextmanager
@@ -43,7 +40,7 @@ def open_study(folder: Path, text: bytes, *, resume: bool) -> Iterator[None]:
 def run_cells(plan: Plan, folder: Path, jobs: int, tell: Tell) -> list[CellResult]:
     """The results of all cells of `plan`, in its order: those that are done are read, the others are run.
 
-    `jobs` processes share the processor's threads. `tell` is told a line for each cell that is done.
+    `jobs` processes share the processor's threads. `tell` is told a line for each teacher and each cell that is done.
 
     Raises:
         TrainingError: at the end, if cells failed; the others are done.
@@ -61,15 +58,15 @@ def run_jobs(all_jobs: Sequence[Job], processes: int, tell: Tell) -> dict[Job, R
     """
     done = {job: result for job in all_jobs if (result := finished(job)) is not None}
     waiting = [job for job in all_jobs if job not in done]
-    progress = _Progress(len(all_jobs), len(done), tell)
+    progress = Progress(len(all_jobs), len(done), tell)
     failed: dict[str, str] = {}
-    for job, outcome in _in_turn(waiting) if processes == 1 else _in_processes(waiting, processes):
+    for job, outcome in _in_turn(waiting, progress) if processes == 1 else _in_processes(waiting, processes, progress):
         if isinstance(outcome, HkdEdgeError):
             failed[job.planned.cell.title] = str(outcome)
-            progress.failed(job, outcome)
+            progress.failed(job.planned.cell.title, outcome)
         else:
             done[job] = outcome
-            progress.done(job, outcome)
+            progress.done(job.planned.cell.title, outcome)
     if failed:
         raise TrainingError(_all_failed(failed))
     return done
@@ -96,14 +93,17 @@ def _grouped(jobs: Iterable[Job], by: str) -> list[list[Job]]:
     return list(groups.values())
 
 
-def _in_turn(jobs: list[Job]) -> Outcomes:
-    for group in _grouped(jobs, "teachers"):
+def _in_turn(jobs: list[Job], progress: Progress) -> Outcomes:
+    groups = _grouped(jobs, "teachers")
+    progress.expect_teachers(len(groups))
+    for group in groups:
         try:
             train_concept_teacher(group[0])
             train_teachers(group[0])
         except HkdEdgeError as error:
             yield from ((job, error) for job in group)
             continue
+        progress.taught()
         for job in group:
             try:
                 yield job, _run(job)
@@ -111,12 +111,13 @@ def _in_turn(jobs: list[Job]) -> Outcomes:
                 yield job, error
 
 
-def _in_processes(jobs: list[Job], processes: int) -> Outcomes:
+def _in_processes(jobs: list[Job], processes: int, progress: Progress) -> Outcomes:
     """Cells as they are done; those of one group wait for their teachers, which another group's cells need not.
 
     What one part of a group waits for is trained by one process, whoever else waits for it.
     """
     threads = max(1, (os.cpu_count() or 1) // processes)
+    progress.expect_teachers(sum(len(_grouped(jobs, by)) for by in ("concept_teacher", "teachers")))
     with _environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"), _pool(processes, threads) as pool:
         conceiving = {
             pool.submit(train_concept_teacher, group[0]): group for group in _grouped(jobs, "concept_teacher")
@@ -134,7 +135,9 @@ def _in_processes(jobs: list[Job], processes: int) -> Outcomes:
                 group = (conceiving if concept else teaching).pop(future)
                 if isinstance(outcome, HkdEdgeError):
                     yield from ((job, outcome) for job in group)
-                elif concept:
+                    continue
+                progress.taught()
+                if concept:
                     teaching |= {
                         _submitted(pool, train_teachers, same[0]): same for same in _grouped(group, "teachers")
                     }
@@ -198,31 +201,6 @@ def _environment(**variables: str) -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
-
-
-class _Progress:
-    """Tells of each cell that ends, and how long the others will take at the pace so far."""
-
-    def __init__(self, cells: int, done: int, tell: Tell) -> None:
-        self._cells = cells
-        self._before = self._ended = done
-        self._tell = tell
-        self._started = time.perf_counter()
-        if done:
-            tell(f"{done} of {cells} cells are done already")
-
-    def done(self, job: Job, result: Result) -> None:
-        top1 = result.top1 if isinstance(result, TrialResult) else result.validation.top1
-        self._end(job, f"validation {'-' if top1 is None else f'{top1:.2f} %'}, {result.seconds:.1f} s")
-
-    def failed(self, job: Job, error: HkdEdgeError) -> None:
-        self._end(job, f"failed: {error}")
-
-    def _end(self, job: Job, text: str) -> None:
-        self._ended += 1
-        pace = (time.perf_counter() - self._started) / (self._ended - self._before)
-        left = duration(pace * (self._cells - self._ended))
-        self._tell(f"[{self._ended}/{self._cells}] {job.planned.cell.title}: {text}; about {left} left")
 
 
 def _all_failed(failed: dict[str, str]) -> str:

@@ -84,11 +84,12 @@ def test_the_concept_teacher_is_trained_once_for_all_budgets(study_file, tmp_pat
 
 
 def test_each_cell_is_told_with_the_time_left(done):
-    assert [line.partition(":")[0] for line in done[2]] == [
+    assert [line.partition(": validation")[0] for line in done[2]] == [
+        "teachers: 1 of 1 are ready",
         "[1/2] scratch, student base, 10 % of the labels, seed 0",
         "[2/2] hkd_concept, student base, 10 % of the labels, seed 0",
     ]
-    assert "about 0.0 s left" in done[2][1]
+    assert "about 0.0 s left" in done[2][2]
 
 
 def test_what_is_done_is_not_done_again(done, monkeypatch):
@@ -138,7 +139,7 @@ def test_a_cell_that_fails_is_told_when_the_others_are_done(study_file, tmp_path
     with pytest.raises(TrainingError, match=r"got 1 that failed; go on by --resume:\n  wild, .*finite"):
         run_cells(plan, tmp_path / "out", 1, told.append)
     assert finished(job_of(tmp_path / "out", plan.cells[0])) is not None
-    assert "failed: expected a finite training loss" in told[1]
+    assert "failed: expected a finite training loss" in told[2]
 
 
 def test_a_study_that_is_there_is_only_gone_on_with(done):
