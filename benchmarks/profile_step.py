@@ -5,7 +5,7 @@
 The step is that of benchmarks/training.py (Fashion-MNIST, batches of 128, fp32). Shares are of the time of whole steps;
 the profiler itself costs a few microseconds an operation, which counts for the smallest ones. Last comes a bound: what
 the step's convolutions and linear layers would take at the speed of this machine's best product of two matrices, if all
-else took no time. No loop over the same network that computes the same way can be faster.
+else took no time.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from hkd_edge.stages.foreign import (
 )
 from hkd_edge.teachers.files import teacher_files
 from hkd_edge.teachers.network import AdaptedTeacher, ForeignTeacher
-from hkd_edge.teachers.saved import SavedTeacher, read_teacher, save_teacher, together
+from hkd_edge.teachers.saved import SavedTeacher, outputs_of, read_teacher, save_teacher, together
 from hkd_edge.train.loop import Fit, Task, fit
 from hkd_edge.train.optimizer import epoch_costs
 from hkd_edge_runtime.files import write_json_atomically
@@ -44,7 +44,9 @@ _TITLES = {
 TRAINING_CODE = ("data", "models", "train", "distill", "evaluate/metrics")
 
 
-def build_network(context: Context, role: str, architecture: Architecture, outputs: int, member: int = 0) -> Network:
+def build_network(
+    context: Context, role: str, architecture: Architecture, outputs: int, member: int | None = None
+) -> Network:
     """A freshly initialised network on the training device; the same for the same seed, role and number of a member."""
     channels = context.resident.train.images.shape[-1]
     state = generator_for(_member_seed(context, member), _INIT_STREAM[role]).initial_seed()
@@ -52,12 +54,6 @@ def build_network(context: Context, role: str, architecture: Architecture, outpu
         torch.manual_seed(state)
         network = build(context.recipe.located(architecture), channels, outputs)
     return network.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def teacher_outputs(context: Context, role: str) -> int:
-    """How many logits the teacher of `role` (concept or task) has."""
-    hierarchy = context.hierarchy()
-    return hierarchy.membership().shape[1] if role == "concept" else len(hierarchy.classes)
 
 
 def load_teacher(
@@ -82,13 +78,13 @@ def train(
 
     It goes on from its checkpoint, if there is one.
     """
-    name, title = role, _TITLES[role]
+    name, title = _training_name(role, member), _TITLES[role]
     if member is not None:
-        name, title = _member_name(role, member), f"{title}, member {member + 1}"
+        title += f", member {member + 1}"
     job = Fit(
         settings,
         len(context.resident.train),
-        _member_seed(context, member or 0),
+        _member_seed(context, member),
         context.device,
         context.run / "checkpoints" / f"{name}.pt",
         digest([key, name]),
@@ -153,31 +149,31 @@ def _taught(
         raise ValueError("teacher: expected architecture and training, which the recipe's rules ask for, got none.")
     members: list[Network] = []
     metrics: dict[str, dict[str, Any]] = {}
-    for member in range(settings.members):
-        network = build_network(context, role, settings.architecture, teacher_outputs(context, role), member)
+    outputs = outputs_of(context.hierarchy(), role)
+    for member in range(settings.members) if settings.members > 1 else (None,):
+        network = build_network(context, role, settings.architecture, outputs, member)
         parameters = count_parameters(network)
         context.reporter.note("teach", f"{role} teacher: {parameters:,} parameters, {_where(context)}")
         task = _task(context, role, network, settings.training)
-        alone = settings.members == 1
-        epochs = train(context, "teach", role, task, settings.training, key, None if alone else member)
-        metrics[role if alone else _member_name(role, member)] = {"parameters": parameters, "epochs": epochs}
+        epochs = train(context, "teach", role, task, settings.training, key, member)
+        metrics[_training_name(role, member)] = {"parameters": parameters, "epochs": epochs}
         members.append(network)
     teacher = together(members)
-    if len(members) > 1:
+    if len(members) > 1:  # its seconds are those of its members, those of a broken-off training too
         started = time.perf_counter() - sum(epoch["seconds"] for each in metrics.values() for epoch in each["epochs"])
         how, parameters = f"{len(members)} members together", count_parameters(teacher)
         metrics = {role: judged_at_once(context, role, how, teacher, parameters, None, started), **metrics}
     return teacher, metrics
 
 
-def _member_name(role: str, member: int) -> str:
-    return f"{role}-{member + 1}"
+def _training_name(role: str, member: int | None) -> str:
+    return role if member is None else f"{role}-{member + 1}"
 
 
-def _member_seed(context: Context, member: int) -> int:
+def _member_seed(context: Context, member: int | None) -> int:
     """What first weights and the order of images are drawn by: for the first member, or the only one, the recipe's."""
     seed = context.recipe.seed
-    return seed if member == 0 else generator_for(seed, _MEMBER_STREAM, member).initial_seed()
+    return seed if not member else generator_for(seed, _MEMBER_STREAM, member).initial_seed()
 
 
 def _task(context: Context, role: str, network: Network, training: Training) -> Task:

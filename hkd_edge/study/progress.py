@@ -22,7 +22,6 @@ class Progress:
 
     def __init__(self, cells: int, done: int, tell: Tell) -> None:
         self._cells = cells
-        self._before = done
         self._tell = tell
         self._teachers = _Pace(0)
         self._students = _Pace(cells - done)
@@ -49,7 +48,7 @@ class Progress:
 
     def _end(self, title: str, text: str) -> None:
         self._count(self._students)
-        ended, left_s = self._before + self._students.ended, self._teachers.left_s + self._students.left_s
+        ended, left_s = self._cells - self._students.left, self._teachers.left_s + self._students.left_s
         self._tell(f"[{ended}/{self._cells}] {title}: {text}; about {duration(left_s)} left")
 
     def _count(self, pace: _Pace) -> None:
@@ -69,16 +68,17 @@ class _Pace:
     spent_s: float = 0.0
 
     @property
+    def left(self) -> int:
+        return self.total - self.ended
+
+    @property
     def left_s(self) -> float:
-        return self.spent_s / self.ended * (self.total - self.ended) if self.ended else 0.0
+        return self.spent_s / self.ended * self.left if self.ended else 0.0
 
 
 def _shown(result: Result) -> str:
     """What validation images say: top-1, or of a class that was left out its concepts."""
-    if isinstance(result, TrialResult):
-        value, noun = result.top1, ""
-    elif result.cell.unmet:
-        value, noun = result.validation.concept_mean, "concepts "
-    else:
-        value, noun = result.validation.top1, ""
+    noun, value = "", result.top1 if isinstance(result, TrialResult) else result.validation.top1
+    if isinstance(result, CellResult) and result.cell.unmet:
+        noun, value = "concepts ", result.validation.concept_mean
     return noun + ("-" if value is None else f"{value:.2f} %")

@@ -44,8 +44,8 @@ class SavedTeacher:
 
     @property
     def outputs(self) -> int:
-        """How many logits it has: of all concepts of all axes, or of the classes."""
-        return self.hierarchy.membership().shape[1] if self.role == "concept" else len(self.hierarchy.classes)
+        """How many logits it has."""
+        return outputs_of(self.hierarchy, self.role)
 
     def network(self) -> Network | Ensemble:
         """The network of ours, or all its members, on the CPU in evaluation mode.
@@ -62,6 +62,11 @@ class SavedTeacher:
         except RuntimeError as error:
             raise TrainingError(f"expected the weights of the teacher's architecture, got: {error}.") from error
         return network.eval()
+
+
+def outputs_of(hierarchy: Hierarchy, role: str) -> int:
+    """How many logits a teacher of `role` (concept or task) has: of all concepts of all axes, or of the classes."""
+    return hierarchy.membership().shape[1] if role == "concept" else len(hierarchy.classes)
 
 
 def together(members: Sequence[Network]) -> Network | Ensemble:
